@@ -1,0 +1,8 @@
+"""Spiking neural networks in JAX: Equinox modules with explicit state, run in the order that a plan chooses."""
+
+import importlib.metadata
+
+from . import functional as functional, snn as snn
+
+
+__version__ = importlib.metadata.version("snnax")

@@ -1,0 +1,209 @@
+"""What a parameter of a neuron may be, and what acts in its place: numbers are constants, arrays are trained."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+
+class Fixed(eqx.Module):
+    """Marks an array as not trained: `snn.LIF([snn.Fixed(jnp.full((128,), 0.95)), 0.9])`.
+
+    The array keeps its place in the network (it is saved, printed and moved to devices with it), its gradient is zero
+    and `snn.trainable` leaves it out.
+    """
+
+    value: Array
+
+    def __init__(self, value):
+        """**Arguments:** `value`: a floating array, a NumPy array (converted), or an initialiser
+        `(key, shape, dtype) -> array` where the layer that gets it is given `shape=` and `key=`.
+        """
+        self.value = value if _is_initialiser(value) else _as_array("snn.Fixed", "value", value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The range of a parameter; `low` and `high` belong to it."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        left = "(-inf" if math.isinf(self.low) else f"[{self.low:g}"
+        right = "inf)" if math.isinf(self.high) else f"{self.high:g}]"
+        return f"{left}, {right}"
+
+    def holds(self, value) -> bool:
+        return bool(np.all((np.asarray(value) >= self.low) & (np.asarray(value) <= self.high)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Positive(Interval):
+    """The open range above zero. A trained value is held at the smallest positive number of float32 or above."""
+
+    low: float = float(np.finfo(np.float32).tiny)
+
+    def __str__(self) -> str:
+        return "(0, inf)"
+
+
+DECAY = Interval(0.0, 1.0, "From a time constant: `snn.decay(tau, dt)`.")
+REAL = Interval()
+POSITIVE = Positive()
+
+
+def parameter(interval: Interval = REAL):
+    """A field of a module that holds a parameter (or a tuple of them) whose range is `interval`."""
+    return eqx.field(metadata={"interval": interval})
+
+
+def _is_initialiser(value) -> bool:
+    return callable(value) and not isinstance(value, (eqx.Module, type)) and not eqx.is_array(value)
+
+
+def _as_array(owner: str, name: str, value) -> Array:
+    if isinstance(value, (np.ndarray, jax.Array)) and jnp.issubdtype(value.dtype, jnp.inexact):
+        return jnp.asarray(value)
+    got = f"an array of dtype {value.dtype}" if isinstance(value, (np.ndarray, jax.Array)) else repr(value)
+    raise TypeError(
+        f"`{owner}`: `{name}` must be a number (a constant) or a floating array (trained), got {got}. "
+        "Convert it, for example with `jnp.asarray(value, jnp.float32)`."
+    )
+
+
+def as_parameter(
+    owner: str,
+    name: str,
+    value,
+    interval: Interval = REAL,
+    *,
+    of: str = "",
+    shape: Sequence[int] | None = None,
+    key: PRNGKeyArray | None = None,
+):
+    """`value` as it is stored: a Python float, a floating array or a `Fixed`; checked against `interval`."""
+    if isinstance(value, Fixed):
+        return Fixed(as_parameter(owner, name, value.value, interval, of=of, shape=shape, key=key))
+    if _is_initialiser(value):
+        if shape is None or key is None:
+            raise ValueError(
+                f"`{owner}`: `{name}` is an initialiser, which draws one value per neuron and needs to know how many. "
+                "Give the layer `shape=` (of one example) and `key=`."
+            )
+        value = value(key, tuple(shape), jnp.zeros(()).dtype)
+    if isinstance(value, np.generic) and not isinstance(value, np.bool_):
+        value = value.item()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = float(value)
+    else:
+        value = _as_array(owner, name, value)
+    if not isinstance(value, jax.core.Tracer) and not interval.holds(value):
+        shown = value if isinstance(value, float) else f"values from {jnp.min(value)} to {jnp.max(value)}"
+        raise ValueError(f"`{owner}`: `{name}` must be in {interval}, got {shown}{of}. {interval.remedy}".rstrip())
+    return value
+
+
+@jax.custom_jvp
+def _clip(x, low, high):
+    return jnp.clip(x, low, high)
+
+
+@_clip.defjvp
+def _clip_jvp(primals, tangents):
+    return _clip(*primals), tangents[0]
+
+
+def acting(value, dtype, interval: Interval = REAL) -> Array:
+    """The value that acts, in `dtype`: clipped to `interval`, with a gradient that passes the clip.
+
+    A clip that stopped the gradient would leave a decay that has reached the edge of its range there for ever.
+    """
+    if isinstance(value, Fixed):
+        return jax.lax.stop_gradient(acting(value.value, dtype, interval))
+    array = jnp.asarray(value, dtype)
+    if isinstance(value, float) or interval == REAL:
+        return array
+    return _clip(array, jnp.asarray(interval.low, dtype), jnp.asarray(interval.high, dtype))
+
+
+def _map_modules(function, tree: PyTree) -> PyTree:
+    """Applies `function` to every module of `tree`, children first."""
+
+    def rebuild(node):
+        if not isinstance(node, eqx.Module):
+            return node
+        children, treedef = jax.tree.flatten(node, is_leaf=lambda child: child is not node and isinstance(child, eqx.Module))
+        return function(jax.tree.unflatten(treedef, [rebuild(child) for child in children]))
+
+    return jax.tree.map(rebuild, tree, is_leaf=lambda node: isinstance(node, eqx.Module))
+
+
+def _ranged_fields(module: eqx.Module) -> dict[str, Interval]:
+    fields = dataclasses.fields(module)
+    return {field.name: field.metadata["interval"] for field in fields if "interval" in field.metadata}
+
+
+def project(model: PyTree) -> PyTree:
+    """Writes the values that act back into the parameters: each trained array is clipped to its range.
+
+    A trained decay may leave [0, 1] by an update; the layer uses it through a clip. After `model = snn.project(model)`
+    what is printed, saved and exported is what acts, and the next update starts from there.
+
+    **Arguments:** `model`: any pytree with layers in it.
+
+    **Returns:** the same pytree; only arrays out of their range have changed.
+    """
+
+    def clip(module):
+        for name, interval in _ranged_fields(module).items():
+            if interval != REAL:
+                new = jax.tree.map(
+                    lambda leaf, low=interval.low, high=interval.high: jnp.clip(leaf, low, high) if eqx.is_inexact_array(leaf) else leaf,
+                    getattr(module, name),
+                )
+                module = eqx.tree_at(lambda m, name=name: getattr(m, name), module, new, is_leaf=lambda x: x is None)
+        return module
+
+    return _map_modules(clip, model)
+
+
+def trainable(model: PyTree) -> PyTree:
+    """Which leaves of `model` are trained: the one filter for `eqx.partition`, `optax` and checkpoints.
+
+        params, static = eqx.partition(model, snn.trainable(model))
+
+    **Returns:** a pytree of booleans, `True` at every floating (or complex) array that is not inside a `snn.Fixed`.
+    """
+
+    def mark(node):
+        if isinstance(node, Fixed):
+            return jax.tree.map(lambda _: False, node)
+        return eqx.is_inexact_array(node)
+
+    return jax.tree.map(mark, model, is_leaf=lambda node: isinstance(node, Fixed))
+
+
+def check_shapes(owner: str, module: eqx.Module, in_shape: tuple[int, ...]) -> None:
+    """Refuses parameters of `module` (and of the modules in it) that are neither scalars nor fit a layer of `in_shape`."""
+    for name in _ranged_fields(module):
+        for leaf in jax.tree.leaves(getattr(module, name)):
+            shape = jnp.shape(leaf)
+            fits = len(shape) <= len(in_shape) and all(
+                n in (1, m) for n, m in zip(reversed(shape), reversed(in_shape), strict=False)
+            )
+            if not fits:
+                raise ValueError(
+                    f"`{owner}`: `{name}` has the shape {shape}, but the layer is given inputs of shape {in_shape}. Give a "
+                    "scalar (one value for all neurons), the shape of the inputs, or one that broadcasts to it, such as "
+                    "(channels, 1, 1)."
+                )
+    for field in dataclasses.fields(module):
+        if isinstance(getattr(module, field.name), eqx.Module):
+            check_shapes(owner, getattr(module, field.name), in_shape)

@@ -1,0 +1,40 @@
+from .._parameter import Fixed as Fixed, parameter as parameter, project as project, trainable as trainable
+from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
+from ._check import check_layer as check_layer
+from ._collect import (
+    AbstractCollector as AbstractCollector,
+    FirstSpike as FirstSpike,
+    Max as Max,
+    Sum as Sum,
+    Traces as Traces,
+    Trains as Trains,
+)
+from ._container import Container as Container, States as States
+from ._filter import UnityGain as UnityGain, decay as decay
+from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
+from ._layer import StatefulLayer as StatefulLayer
+from ._li import LI as LI, SimpleLI as SimpleLI
+from ._lif import LIF as LIF, SimpleLIF as SimpleLIF
+from ._plan import AbstractPlan as AbstractPlan, LayerByLayer as LayerByLayer, StepByStep as StepByStep
+from ._pooling import (
+    Flatten as Flatten,
+    SpikingMaxPool1d as SpikingMaxPool1d,
+    SpikingMaxPool2d as SpikingMaxPool2d,
+    SumPool1d as SumPool1d,
+    SumPool2d as SumPool2d,
+)
+from ._reset import (
+    AbstractReset as AbstractReset,
+    DelayedSubtractReset as DelayedSubtractReset,
+    NoReset as NoReset,
+    ResetToValue as ResetToValue,
+    SubtractReset as SubtractReset,
+)
+from ._sequential import Sequential as Sequential
+from ._spiking import SpikingLayer as SpikingLayer
+
+
+def __getattr__(name: str):
+    if name == "flatten":
+        raise AttributeError("`snnax.snn` has no `flatten`; it is a layer: `snn.Flatten()`.")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

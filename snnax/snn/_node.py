@@ -1,0 +1,192 @@
+"""How a parent tells its children apart, and runs them: the one place where layers meet containers.
+
+A child is a container, a `StatefulLayer`, or an Equinox module without state. Whatever it is, its parent can ask for
+its first state, for one step, or for all steps of a sequence at once.
+"""
+
+import abc
+import contextlib
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from ._collect import Emission, wants_states
+from ._layer import StatefulLayer, name_of
+
+
+class Composite(eqx.Module):
+    """What a parent needs of a container among its children."""
+
+    @abc.abstractmethod
+    def begin(self, x: jax.ShapeDtypeStruct, key: PRNGKeyArray | None) -> tuple[PyTree, jax.ShapeDtypeStruct]:
+        """The first states, and what the output of one step looks like, for inputs that look like `x`."""
+
+    @abc.abstractmethod
+    def advance(self, states: PyTree, x: Array, key: PRNGKeyArray | None, request: PyTree) -> tuple[PyTree, Array, PyTree]:
+        """One step: the new states, the output, and the `Emission` of every child."""
+
+    @abc.abstractmethod
+    def sweep(
+        self, states: PyTree, xs: Array, keys: PRNGKeyArray | None, request: PyTree
+    ) -> tuple[PyTree, Array, PyTree]:
+        """All steps, layer by layer: the last states, the outputs, and the `Emission` of every child, `(time, ...)`."""
+
+    @abc.abstractmethod
+    def expand(self, collect: PyTree) -> PyTree:
+        """What is asked for, spelled out for every child."""
+
+
+def check_child(owner: str, where: str, child: Any) -> None:
+    """Refuses what cannot be a child, saying what to put in its place."""
+    if isinstance(child, type):
+        raise TypeError(f"`{owner}`: {where} is the class `{child.__name__}`. Make one: `{child.__name__}(...)`.")
+    if isinstance(child, eqx.nn.StatefulLayer) and child.is_stateful():
+        raise TypeError(
+            f"`{owner}`: {where}, `{type(child).__name__}`, keeps its state in an `eqx.nn.State`, which a time loop cannot "
+            "thread. Use a normalisation without running statistics, such as `eqx.nn.LayerNorm` or `eqx.nn.GroupNorm`."
+        )
+    if isinstance(child, (Composite, StatefulLayer)):
+        return
+    if not isinstance(child, eqx.Module):
+        hint = " Wrap the function: `eqx.nn.Lambda(function)`." if callable(child) else ""
+        raise TypeError(
+            f"`{owner}`: {where} must be a `snn.StatefulLayer`, a container or a callable `eqx.Module`, got {child!r}.{hint}"
+        )
+    if not callable(child):
+        raise TypeError(f"`{owner}`: {where}, `{type(child).__name__}`, has no `__call__`, so it cannot be a layer.")
+    inside = jax.tree.leaves(child, is_leaf=lambda node: isinstance(node, (Composite, StatefulLayer)))
+    hidden = [node for node in inside if isinstance(node, (Composite, StatefulLayer))]
+    if hidden:
+        raise TypeError(
+            f"`{owner}`: {where}, `{type(child).__name__}`, holds `{type(hidden[0]).__name__}`, whose state it would lose. "
+            "Use `snn.Sequential` in its place, or make it a `snn.StatefulLayer`."
+        )
+
+
+def describe(child: Any) -> str:
+    return f"`{type(child).__name__}`"
+
+
+@contextlib.contextmanager
+def noted(owner: str, where: str, child: Any, x: Any, key: Any = None) -> Iterator[None]:
+    """Adds to any error the name of the child that it came from, what it was given and what it takes."""
+    try:
+        yield
+    except Exception as error:
+        expected = ""
+        if isinstance(child, eqx.nn.Linear):
+            expected = f"; it takes ({child.in_features},)"
+        elif isinstance(child, eqx.nn.Conv):
+            sizes = ", ".join(["height", "width", "depth"][: child.num_spatial_dims])
+            expected = f"; it takes ({child.in_channels}, {sizes})"
+        without = ", without a key (a call takes one: `model(states, xs, key)`)" if key is None else ""
+        error.add_note(
+            f"`{owner}`: in {where}, {describe(child)}, given an input of shape {jnp.shape(x)} and dtype {x.dtype} at one "
+            f"time step{without}{expected}."
+        )
+        raise
+
+
+def begin(
+    owner: str, where: str, child: Any, x: jax.ShapeDtypeStruct, key: PRNGKeyArray | None
+) -> tuple[PyTree, jax.ShapeDtypeStruct]:
+    """The first state of a child (`None` where it has none), and what its output of one step looks like."""
+    if isinstance(child, Composite):
+        return child.begin(x, key)
+    some_key = jax.eval_shape(lambda: jr.key(0))
+    with noted(owner, where, child, x, some_key):
+        if not isinstance(child, StatefulLayer):
+            return None, _one_array(child, jax.eval_shape(lambda x, key: _call(child, x, key), x, some_key))
+        state = child.init_state(x.shape, key)
+        new, out = jax.eval_shape(lambda state, x, key: child(state, x, key=key), state, x, some_key)
+        before = jax.eval_shape(lambda: state)
+        if jax.tree.structure(before) != jax.tree.structure(new) or not all(
+            a.shape == b.shape and a.dtype == b.dtype
+            for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(new), strict=True)
+        ):
+            raise ValueError(
+                f"A step of `{name_of(child)}` must give back a state like the one that it got, of the same structure, "
+                f"shapes and dtypes; `init_state` gave {before}, and a step made {new} of it."
+            )
+        return state, _one_array(child, out)
+
+
+def advance(
+    owner: str, where: str, child: Any, state: PyTree, x: Array, key: PRNGKeyArray | None, request: PyTree
+) -> tuple[PyTree, Array, PyTree]:
+    """One step of a child: its new state, its output and its `Emission`."""
+    if isinstance(child, Composite):
+        return child.advance(state, x, key, request)
+    with noted(owner, where, child, x, key):
+        if isinstance(child, StatefulLayer):
+            state, out = child(state, x, key=key)
+        else:
+            out = _call(child, x, key)
+        return state, out, Emission(out, state if wants_states(request) else None)
+
+
+def sweep(
+    owner: str, where: str, child: Any, state: PyTree, xs: Array, keys: PRNGKeyArray | None, request: PyTree
+) -> tuple[PyTree, Array, PyTree]:
+    """All steps of a child: its last state, its outputs and its `Emission`, `(time, ...)`."""
+    if isinstance(child, Composite):
+        return child.sweep(state, xs, keys, request)
+    with noted(owner, where, child, jax.eval_shape(lambda xs: xs[0], xs), keys):
+        if not isinstance(child, StatefulLayer):
+            outs = jax.vmap(lambda x, key: _call(child, x, key))(xs, keys)
+            return None, outs, Emission(outs, None)
+        if not wants_states(request):
+            state, outs = child.over_time(state, xs, keys=keys)
+            return state, outs, Emission(outs, None)
+
+        def step(state, x_and_key):
+            x, key = x_and_key
+            state, out = child(state, x, key=key)
+            return state, (out, state)
+
+        state, (outs, states) = jax.lax.scan(step, state, (xs, keys))
+        return state, outs, Emission(outs, states)
+
+
+def fold(key: PRNGKeyArray | None, number: Any) -> PRNGKeyArray | None:
+    """The key of a child or of a step, by its number."""
+    return None if key is None else jr.fold_in(key, number)
+
+
+def fold_each(keys: PRNGKeyArray | None, numbers: Any) -> PRNGKeyArray | None:
+    """`fold` for every step: `keys` has one for each, `numbers` one number for each or one for all."""
+    if keys is None:
+        return None
+    return jax.vmap(jr.fold_in, in_axes=(0, None if jnp.ndim(numbers) == 0 else 0))(keys, numbers)
+
+
+def parameter_dtype(children: Sequence[Any]) -> Any:
+    """The dtype in which spikes that come as whole numbers are computed: that of the first weights.
+
+    Weights are the floating arrays of layers without state; where there are none, those of neurons; then the default.
+    """
+
+    def is_neuron(node):
+        return isinstance(node, StatefulLayer)
+
+    weights = [leaf for leaf in jax.tree.leaves(children, is_leaf=is_neuron) if eqx.is_inexact_array(leaf)]
+    arrays = weights or [leaf for leaf in jax.tree.leaves(children) if eqx.is_inexact_array(leaf)]
+    return arrays[0].dtype if arrays else jnp.zeros(()).dtype
+
+
+def _call(child: Any, x: Array, key: PRNGKeyArray | None) -> Array:
+    parameters = inspect.signature(child.__call__).parameters
+    takes_key = "key" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return child(x, key=key) if takes_key else child(x)
+
+
+def _one_array(child: Any, out: PyTree) -> jax.ShapeDtypeStruct:
+    if not isinstance(out, jax.ShapeDtypeStruct):
+        raise TypeError(f"`{name_of(child)}` must give one array at each time step, got {out}.")
+    return out

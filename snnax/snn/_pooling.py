@@ -1,0 +1,121 @@
+"""Flattening and pooling of feature maps."""
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from .._parameter import POSITIVE, acting, as_parameter, parameter
+from ..functional.surrogate import SuperSpike
+from ._filter import Parameter
+
+
+class Flatten(eqx.Module):
+    """All axes of one example in one: `(channels, height, width)` to `(channels * height * width,)`."""
+
+    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        """**Arguments:** `x`: an array of any shape. `key` is ignored.
+
+        **Returns:** its entries, in one axis.
+        """
+        return jnp.ravel(x)
+
+
+def _sum_pool(dimensions: int, kernel_size, stride, padding, use_ceil: bool) -> eqx.nn.Pool:
+    return eqx.nn.Pool(0.0, jax.lax.add, dimensions, kernel_size, stride, padding, use_ceil)
+
+
+class SumPool1d(eqx.Module):
+    """Sums over windows of one spatial axis: spike counts that stay spike counts. `(channels, length)` in and out."""
+
+    pool: eqx.nn.Pool
+
+    def __init__(self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, use_ceil: bool = False):
+        """**Arguments:** those of `eqx.nn.AvgPool1d`."""
+        self.pool = _sum_pool(1, kernel_size, stride, padding, use_ceil)
+
+    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        """**Arguments:** `x`: `(channels, length)`. `key` is ignored. **Returns:** the sums, in its dtype."""
+        return self.pool(x)
+
+
+class SumPool2d(eqx.Module):
+    """Sums over windows of two spatial axes. `(channels, height, width)` in and out; `nir.SumPool2d`."""
+
+    pool: eqx.nn.Pool
+
+    def __init__(self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, use_ceil: bool = False):
+        """**Arguments:** those of `eqx.nn.AvgPool2d`."""
+        self.pool = _sum_pool(2, kernel_size, stride, padding, use_ceil)
+
+    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        """**Arguments:** `x`: `(channels, height, width)`. `key` is ignored. **Returns:** the sums, in its dtype."""
+        return self.pool(x)
+
+
+class _SpikingMaxPool(eqx.Module):
+    """The largest input of each window, and a spike where it reaches the threshold."""
+
+    pool: eqx.AbstractVar[eqx.nn.Pool]
+    threshold: eqx.AbstractVar[Parameter]
+    spike_fn: eqx.AbstractVar[Callable[[Array], Array]]
+
+    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        """**Arguments:** `x`: `(channels, *space)`. `key` is ignored. **Returns:** spikes, in its dtype."""
+        return self.spike_fn(self.pool(x) - acting(self.threshold, x.dtype, POSITIVE))
+
+
+class SpikingMaxPool1d(_SpikingMaxPool):
+    r"""Max pooling over one spatial axis, then a spike where it reaches the threshold: $[\max x \ge \theta]$.
+
+    Source: the original SNNAX. It has no state; for spikes of 0 and 1 it is max pooling with a surrogate gradient.
+    """
+
+    pool: eqx.nn.Pool
+    threshold: Parameter = parameter(POSITIVE)
+    spike_fn: Callable[[Array], Array]
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding=0,
+        *,
+        threshold: Parameter = 1.0,
+        spike_fn: Callable[[Array], Array] | None = None,
+    ):
+        """**Arguments:** `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool1d`; `threshold` and `spike_fn`: see
+        `snn.SpikingLayer`.
+        """
+        self.pool = eqx.nn.MaxPool1d(kernel_size, stride, padding)
+        self.threshold = as_parameter("snn.SpikingMaxPool1d", "threshold", threshold, POSITIVE)
+        self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
+
+
+class SpikingMaxPool2d(_SpikingMaxPool):
+    r"""Max pooling over two spatial axes, then a spike where it reaches the threshold: $[\max x \ge \theta]$.
+
+    Source: the original SNNAX. It has no state; for spikes of 0 and 1 it is max pooling with a surrogate gradient.
+    """
+
+    pool: eqx.nn.Pool
+    threshold: Parameter = parameter(POSITIVE)
+    spike_fn: Callable[[Array], Array]
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding=0,
+        *,
+        threshold: Parameter = 1.0,
+        spike_fn: Callable[[Array], Array] | None = None,
+    ):
+        """**Arguments:** `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool2d`; `threshold` and `spike_fn`: see
+        `snn.SpikingLayer`.
+        """
+        self.pool = eqx.nn.MaxPool2d(kernel_size, stride, padding)
+        self.threshold = as_parameter("snn.SpikingMaxPool2d", "threshold", threshold, POSITIVE)
+        self.spike_fn = SuperSpike() if spike_fn is None else spike_fn

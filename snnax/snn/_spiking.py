@@ -1,0 +1,134 @@
+"""What all spiking layers share: when a neuron fires, what the spike does to it, and how long it rests."""
+
+from collections.abc import Callable, Sequence
+from typing import TypedDict
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from .._parameter import POSITIVE, acting, as_parameter, check_shapes, parameter
+from ..functional.surrogate import SuperSpike
+from ._filter import Parameter, is_shape
+from ._layer import StatefulLayer, name_of
+from ._reset import AbstractReset, ResetToValue
+
+
+class Firing(TypedDict, total=False):
+    """The keyword arguments that every spiking layer takes; `SpikingLayer.__init__` says what they mean."""
+
+    threshold: Parameter
+    reset: AbstractReset
+    refractory: int
+    spike_fn: Callable[[Array], Array]
+    init_fn: Callable | None
+
+
+class SpikingLayer(StatefulLayer):
+    r"""The part of a neuron that is the same for all: it fires, is reset and rests.
+
+    A neuron integrates its input into a potential $v_t$ by an equation of its own and then calls `fire`:
+
+    1. it spikes if the potential reaches the threshold: $s_t = [v_t \ge \theta]$;
+    2. `reset` says what becomes of the potential (`ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`);
+    3. for the next `refractory` steps the potential stays where the reset has put it and nothing fires.
+
+    All of it happens in the step in which the input came. Subclass it for a neuron of your own: your `__init__` passes
+    the arguments below on to this one, your `__call__` integrates and fires.
+    """
+
+    threshold: Parameter = parameter(POSITIVE)
+    reset: AbstractReset
+    refractory: int = eqx.field(static=True)
+    spike_fn: Callable[[Array], Array]
+    init_fn: Callable | None
+
+    def __init__(
+        self,
+        *,
+        threshold: Parameter | Callable = 1.0,
+        reset: AbstractReset | None = None,
+        refractory: int = 0,
+        spike_fn: Callable[[Array], Array] | None = None,
+        init_fn: Callable | None = None,
+        shape: Sequence[int] | None = None,
+        key: PRNGKeyArray | None = None,
+    ):
+        r"""**Arguments:**
+
+        - `threshold`: $\theta > 0$, the potential at which a neuron fires. A number is a constant, an array (a scalar, or
+            of a shape that broadcasts to the layer's) is trained, an initialiser `(key, shape, dtype)` draws one for each
+            neuron. Default 1.
+        - `reset`: an `AbstractReset`. Default `snn.ResetToValue(0.0)`.
+        - `refractory`: the number of steps after a spike in which nothing fires; 0 or more. Default 0.
+        - `spike_fn`: the surrogate, called on the potential minus the threshold. Default `surrogate.SuperSpike()`.
+        - `init_fn`: an initialiser `(key, shape, dtype)` of the potential before the first step. Default: at rest.
+        - `shape`, `key`: the shape of one example and a key, for arguments that are initialisers.
+        """
+        owner = name_of(self)
+        if not is_shape(shape):
+            raise ValueError(f"`{owner}`: `shape` must be a tuple of sizes such as (8, 8), got {shape}.")
+        self.threshold = as_parameter(owner, "threshold", threshold, POSITIVE, shape=shape, key=key)
+        self.reset = ResetToValue() if reset is None else reset
+        self.refractory = refractory
+        self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
+        self.init_fn = init_fn
+        if not isinstance(self.reset, AbstractReset):
+            raise TypeError(f"`{owner}`: `reset` must be a reset such as `snn.SubtractReset()`, got {reset!r}.")
+        if not isinstance(refractory, int) or isinstance(refractory, bool) or refractory < 0:
+            raise ValueError(f"`{owner}`: `refractory` must be a number of time steps, 0 or more, got {refractory!r}.")
+        if not callable(self.spike_fn) or isinstance(self.spike_fn, type):
+            raise TypeError(
+                f"`{owner}`: `spike_fn` must be a surrogate such as `surrogate.SuperSpike(10.0)`, got {spike_fn!r}."
+            )
+
+    def init_potential(self, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter = 0.0) -> Array:
+        """The potential before the first step: `rest`, or what `init_fn` draws."""
+        return init_potential(self, in_shape, key, rest)
+
+    def init_countdown(self, in_shape: Sequence[int]) -> Array | None:
+        """The steps for which each neuron still rests; `None` where there is no refractory period."""
+        return jnp.zeros(in_shape, jnp.int32) if self.refractory else None
+
+    def fire(self, v: Array, previous: Array, countdown: Array | None) -> tuple[Array, Array, Array | None]:
+        """Fires, resets and rests.
+
+        **Arguments:** `v`: the potential that was integrated in this step; `previous`: the potential in the state before
+        it; `countdown`: as in the state.
+
+        **Returns:** the spikes, and the new potential and countdown for the state.
+        """
+        threshold = acting(self.threshold, v.dtype, POSITIVE)
+        spike = self.spike_fn(self.reset.before(v, previous, threshold) - threshold)
+        v = self.reset.after(v, spike, threshold)
+        if countdown is None:
+            return spike, v, None
+        resting = countdown > 0
+        spike = jnp.where(resting, jnp.zeros_like(spike), spike)
+        v = jnp.where(resting, previous, v)
+        fired = jax.lax.stop_gradient(spike) != 0
+        countdown = jnp.where(fired, self.refractory, jnp.maximum(countdown - 1, 0))
+        return spike, v, countdown
+
+
+def init_potential(layer: eqx.Module, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter) -> Array:
+    """The potential before the first step, after checking that the parameters of `layer` fit `in_shape`."""
+    owner = name_of(layer)
+    check_shapes(owner, layer, tuple(in_shape))
+    dtype = jnp.zeros(()).dtype
+    if layer.init_fn is None:
+        return jnp.broadcast_to(acting(rest, dtype), tuple(in_shape))
+    if key is None:
+        raise ValueError(f"`{owner}`: its `init_fn` draws the initial potential, so `init_state(in_shape, key)` needs a key.")
+    return layer.init_fn(key, tuple(in_shape), dtype)
+
+
+def in_state_dtype(x: Array, v: Array) -> Array:
+    """The input in the dtype in which neurons compute: that of their state, float32 at least."""
+    return jnp.asarray(x).astype(v.dtype)
+
+
+def in_activation_dtype(out: Array, x: Array) -> Array:
+    """The output in the dtype of the input; the state's where that holds whole numbers."""
+    return out.astype(jnp.asarray(x).dtype) if jnp.issubdtype(jnp.asarray(x).dtype, jnp.inexact) else out
