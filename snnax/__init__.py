@@ -4,5 +4,4 @@ import importlib.metadata
 
 from . import functional as functional, snn as snn
 
-
 __version__ = importlib.metadata.version("snnax")

@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 
@@ -24,6 +26,10 @@ class Fixed(eqx.Module):
         """**Arguments:** `value`: a floating array, a NumPy array (converted), or an initialiser
         `(key, shape, dtype) -> array` where the layer that gets it is given `shape=` and `key=`.
         """
+        if isinstance(value, (int, float)):
+            raise TypeError(
+                f"`snn.Fixed`: `value` must be a floating array, got {value}. A number is a constant already."
+            )
         self.value = value if _is_initialiser(value) else _as_array("snn.Fixed", "value", value)
 
 
@@ -59,8 +65,11 @@ REAL = Interval()
 POSITIVE = Positive()
 
 
-def parameter(interval: Interval = REAL):
-    """A field of a module that holds a parameter (or a tuple of them) whose range is `interval`."""
+def parameter(interval: Interval | Callable[[Any], Interval] = REAL):
+    """A field of a module that holds a parameter (or a tuple of them).
+
+    **Arguments:** `interval`: its range, or a function that tells it from the module.
+    """
     return eqx.field(metadata={"interval": interval})
 
 
@@ -70,7 +79,9 @@ def _is_initialiser(value) -> bool:
 
 def _as_array(owner: str, name: str, value) -> Array:
     if isinstance(value, (np.ndarray, jax.Array)) and jnp.issubdtype(value.dtype, jnp.inexact):
-        return jnp.asarray(value)
+        # Strongly typed: a weak type would be lost with the first update, and all that was compiled with it.
+        array = jnp.asarray(value)
+        return array.astype(array.dtype)
     got = f"an array of dtype {value.dtype}" if isinstance(value, (np.ndarray, jax.Array)) else repr(value)
     raise TypeError(
         f"`{owner}`: `{name}` must be a number (a constant) or a floating array (trained), got {got}. "
@@ -104,7 +115,7 @@ def as_parameter(
         value = float(value)
     else:
         value = _as_array(owner, name, value)
-    if not isinstance(value, jax.core.Tracer) and not interval.holds(value):
+    if not isinstance(value, Tracer) and not interval.holds(value):
         shown = value if isinstance(value, float) else f"values from {jnp.min(value)} to {jnp.max(value)}"
         raise ValueError(f"`{owner}`: `{name}` must be in {interval}, got {shown}{of}. {interval.remedy}".rstrip())
     return value
@@ -133,13 +144,15 @@ def acting(value, dtype, interval: Interval = REAL) -> Array:
     return _clip(array, jnp.asarray(interval.low, dtype), jnp.asarray(interval.high, dtype))
 
 
-def _map_modules(function, tree: PyTree) -> PyTree:
+def map_modules(function, tree: PyTree) -> PyTree:
     """Applies `function` to every module of `tree`, children first."""
 
     def rebuild(node):
         if not isinstance(node, eqx.Module):
             return node
-        children, treedef = jax.tree.flatten(node, is_leaf=lambda child: child is not node and isinstance(child, eqx.Module))
+        children, treedef = jax.tree.flatten(
+            node, is_leaf=lambda child: child is not node and isinstance(child, eqx.Module)
+        )
         return function(jax.tree.unflatten(treedef, [rebuild(child) for child in children]))
 
     return jax.tree.map(rebuild, tree, is_leaf=lambda node: isinstance(node, eqx.Module))
@@ -147,7 +160,8 @@ def _map_modules(function, tree: PyTree) -> PyTree:
 
 def _ranged_fields(module: eqx.Module) -> dict[str, Interval]:
     fields = dataclasses.fields(module)
-    return {field.name: field.metadata["interval"] for field in fields if "interval" in field.metadata}
+    intervals = {field.name: field.metadata["interval"] for field in fields if "interval" in field.metadata}
+    return {name: one if isinstance(one, Interval) else one(module) for name, one in intervals.items()}
 
 
 def project(model: PyTree) -> PyTree:
@@ -165,13 +179,15 @@ def project(model: PyTree) -> PyTree:
         for name, interval in _ranged_fields(module).items():
             if interval != REAL:
                 new = jax.tree.map(
-                    lambda leaf, low=interval.low, high=interval.high: jnp.clip(leaf, low, high) if eqx.is_inexact_array(leaf) else leaf,
+                    lambda leaf, low=interval.low, high=interval.high: (
+                        jnp.clip(leaf, low, high) if eqx.is_inexact_array(leaf) else leaf
+                    ),
                     getattr(module, name),
                 )
                 module = eqx.tree_at(lambda m, name=name: getattr(m, name), module, new, is_leaf=lambda x: x is None)
         return module
 
-    return _map_modules(clip, model)
+    return map_modules(clip, model)
 
 
 def trainable(model: PyTree) -> PyTree:
@@ -191,7 +207,7 @@ def trainable(model: PyTree) -> PyTree:
 
 
 def check_shapes(owner: str, module: eqx.Module, in_shape: tuple[int, ...]) -> None:
-    """Refuses parameters of `module` (and of the modules in it) that are neither scalars nor fit a layer of `in_shape`."""
+    """Refuses parameters of `module`, and of the modules in it, that do not broadcast to `in_shape`."""
     for name in _ranged_fields(module):
         for leaf in jax.tree.leaves(getattr(module, name)):
             shape = jnp.shape(leaf)
@@ -200,8 +216,10 @@ def check_shapes(owner: str, module: eqx.Module, in_shape: tuple[int, ...]) -> N
             )
             if not fits:
                 raise ValueError(
-                    f"`{owner}`: `{name}` has the shape {shape}, but the layer is given inputs of shape {in_shape}. Give a "
-                    "scalar (one value for all neurons), the shape of the inputs, or one that broadcasts to it, such as "
+                    f"`{owner}`: `{name}` has the shape {shape}, but the layer is given inputs of shape {in_shape}. "
+                    "Give a "
+                    "scalar (one value for all neurons), the shape of the inputs, or one that broadcasts to it, such "
+                    "as "
                     "(channels, 1, 1)."
                 )
     for field in dataclasses.fields(module):

@@ -37,24 +37,25 @@ class AbstractSurrogate(eqx.Module):
         """What a call returns: the step $[x \\ge 0]$."""
         return (x >= 0).astype(x.dtype)
 
-    def __call__(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+    def __call__(self, x: Inexact[Array, "..."] | float) -> Inexact[Array, "..."]:
         """**Arguments:** `x`: the potential minus the threshold, of any shape and floating dtype.
 
         **Returns:** 1 where `x >= 0` and 0 elsewhere, in the shape and dtype of `x`.
         """
-        return _spike((self, x))
+        return _spike((self, jnp.asarray(x)))
 
 
 @eqx.filter_custom_jvp
 def _spike(surrogate_and_x):
     surrogate, x = surrogate_and_x
-    return surrogate.value(x)
+    return surrogate.value(jnp.asarray(x))
 
 
 @_spike.def_jvp
 def _spike_jvp(primals, tangents):
     ((surrogate, x),) = primals
     ((surrogate_tangent, x_tangent),) = tangents
+    x = jnp.asarray(x)
     out = surrogate.value(x)
     tangent = jnp.zeros_like(out)
     if x_tangent is not None:
@@ -72,12 +73,11 @@ class _Sloped(AbstractSurrogate):
         return acting(self.slope, x.dtype, POSITIVE)
 
 
-def _slope_field(default: float):
-    return eqx.field(default=default, converter=_to_slope, metadata={"interval": POSITIVE})
+def _slope_field(owner: str, default: float):
+    def to_slope(slope):
+        return as_parameter(f"surrogate.{owner}", "slope", slope, POSITIVE)
 
-
-def _to_slope(slope):
-    return as_parameter("surrogate", "slope", slope, POSITIVE)
+    return eqx.field(default=default, converter=to_slope, metadata={"interval": POSITIVE})
 
 
 class SuperSpike(_Sloped):
@@ -88,7 +88,7 @@ class SuperSpike(_Sloped):
     Source: F. Zenke and S. Ganguli 2018, doi:10.1162/neco_a_01086 (with the square, which the original SNNAX lacked).
     """
 
-    slope: float | Array = _slope_field(10.0)
+    slope: float | Array = _slope_field("SuperSpike", 10.0)
 
     def derivative(self, x: Array) -> Array:
         return 1 / (1 + self._k(x) * jnp.abs(x)) ** 2
@@ -107,7 +107,7 @@ class Sigmoid(_Sloped):
     Source: E. Neftci, H. Mostafa and F. Zenke 2019, doi:10.1109/MSP.2019.2931595.
     """
 
-    slope: float | Array = _slope_field(4.0)
+    slope: float | Array = _slope_field("Sigmoid", 4.0)
 
     def derivative(self, x: Array) -> Array:
         k = self._k(x)
@@ -125,7 +125,7 @@ class ArcTan(_Sloped):
     Source: W. Fang et al. 2021, arXiv:2007.05785. This is the form of snnTorch's `atan` and SpikingJelly's `ATan`.
     """
 
-    slope: float | Array = _slope_field(2.0)
+    slope: float | Array = _slope_field("ArcTan", 2.0)
 
     def derivative(self, x: Array) -> Array:
         k = self._k(x)
@@ -143,7 +143,7 @@ class Triangular(_Sloped):
     Source: S. Esser et al. 2016, doi:10.1073/pnas.1604850113; G. Bellec et al. 2018, arXiv:1803.09574.
     """
 
-    slope: float | Array = _slope_field(1.0)
+    slope: float | Array = _slope_field("Triangular", 1.0)
 
     def derivative(self, x: Array) -> Array:
         return jnp.maximum(1 - self._k(x) * jnp.abs(x), 0)
@@ -162,7 +162,7 @@ class Boxcar(_Sloped):
     Source: Y. Wu et al. 2018 ("rectangular"), doi:10.3389/fnins.2018.00331.
     """
 
-    slope: float | Array = _slope_field(1.0)
+    slope: float | Array = _slope_field("Boxcar", 1.0)
 
     def derivative(self, x: Array) -> Array:
         k = self._k(x)
@@ -209,6 +209,7 @@ class Custom(AbstractSurrogate):
     def antiderivative(self, x: Array) -> Array:
         """Raises `TypeError`: a derivative alone does not say how its integral depends on its parameters."""
         raise TypeError(
-            "`surrogate.Custom` was made from a derivative alone, so its parameters cannot be trained. Give them as Python "
+            "`surrogate.Custom` was made from a derivative alone, so its parameters cannot be trained. Give them as "
+            "Python "
             "numbers (constants), or write a subclass of `surrogate.AbstractSurrogate` with an `antiderivative`."
         )

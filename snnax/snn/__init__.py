@@ -10,12 +10,21 @@ from ._collect import (
     Trains as Trains,
 )
 from ._container import Container as Container, States as States
+from ._delay import Delay as Delay
 from ._filter import UnityGain as UnityGain, decay as decay
+from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
 from ._layer import StatefulLayer as StatefulLayer
 from ._li import LI as LI, SimpleLI as SimpleLI
 from ._lif import LIF as LIF, SimpleLIF as SimpleLIF
-from ._plan import AbstractPlan as AbstractPlan, LayerByLayer as LayerByLayer, StepByStep as StepByStep
+from ._merge import AbstractMerge as AbstractMerge, Add as Add, Concatenate as Concatenate
+from ._parallel import Parallel as Parallel, Residual as Residual
+from ._plan import (
+    AbstractPlan as AbstractPlan,
+    Chunked as Chunked,
+    LayerByLayer as LayerByLayer,
+    StepByStep as StepByStep,
+)
 from ._pooling import (
     Flatten as Flatten,
     SpikingMaxPool1d as SpikingMaxPool1d,
@@ -23,6 +32,7 @@ from ._pooling import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
 )
+from ._recurrent import Recurrent as Recurrent
 from ._reset import (
     AbstractReset as AbstractReset,
     DelayedSubtractReset as DelayedSubtractReset,
@@ -32,6 +42,7 @@ from ._reset import (
 )
 from ._sequential import Sequential as Sequential
 from ._spiking import SpikingLayer as SpikingLayer
+from ._topology import Edge as Edge
 
 
 def __getattr__(name: str):

@@ -56,8 +56,8 @@ class AdaptiveLIF(SpikingLayer):
     ):
         r"""**Arguments:**
 
-        - `decay_constants`: $\alpha$, the decay of the potential per time step, in [0, 1]. A number is a constant, an array
-            is trained, an initialiser `(key, shape, dtype)` draws one for each neuron; so for all that follow.
+        - `decay_constants`: $\alpha$, the decay of the potential per time step, in [0, 1]. A number is a constant, an
+            array is trained, an initialiser `(key, shape, dtype)` draws one for each neuron; so for all that follow.
         - `shape`, `key`: the shape of one example and a key, for arguments that are initialisers.
         - `ada_decay_constant`: $\beta$, the decay of the adaptation per time step, in [0, 1]. Default 0.8.
         - `ada_step_val`: $b$, what a spike takes from the adaptation current. Default 1.
@@ -92,6 +92,8 @@ class AdaptiveLIF(SpikingLayer):
         """
         dtype = state.v.dtype
         integrated = leaky(state.v, in_state_dtype(x, state.v) + state.a, self.decay_constants, self.gain, self.rest)
+        if state.countdown is not None:
+            integrated = jnp.where(state.countdown > 0, state.v, integrated)
         spike, v, countdown = self.fire(integrated, state.v, state.countdown)
         coupling = acting(self.ada_coupling_var, dtype) * (integrated - acting(self.rest, dtype))
         beta = acting(self.ada_decay_constant, dtype, DECAY)

@@ -1,5 +1,6 @@
 """A check of the contract that every layer keeps, for layers that users write."""
 
+import functools
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .._parameter import trainable
+from .._parameter import Fixed, map_modules, trainable
+from ._container import States
 from ._layer import StatefulLayer, name_of
-from ._plan import AbstractPlan, LayerByLayer, StepByStep
+from ._plan import AbstractPlan, Chunked, LayerByLayer, StepByStep
 from ._sequential import Sequential
 
 
@@ -23,12 +25,12 @@ def check_layer(
     *,
     steps: int = 8,
     key: PRNGKeyArray | None = None,
-    plans: Sequence[AbstractPlan] = (StepByStep(), LayerByLayer()),
+    plans: Sequence[AbstractPlan] = (StepByStep(), LayerByLayer(), Chunked(3)),
 ) -> None:
     """Checks that a layer keeps the contract of `snn.StatefulLayer`, on random input.
 
     1. A step keeps the structure, shapes and dtypes of the state.
-    2. The output has the dtype of the input, in float32 and bfloat16 (the state keeps its own).
+    2. The output has the dtype of input and weights, in float32 and bfloat16 (the state keeps its own).
     3. The state matters: the same input twice in a row does not give the same output twice.
     4. Every plan gives the same outputs, states and gradients, with and without a batch.
     5. A stream cut in pieces gives what the whole gives, and so does one step at a time outside `jit`.
@@ -52,52 +54,66 @@ def check_layer(
     states = model.init_state(in_shape, key)
     xs = 0.5 + jr.normal(key, (2, steps, *in_shape))
     _check_dtypes(owner, layer, in_shape, key)
-    results = [eqx.filter_jit(_everything)(model, states, xs, key, plan) for plan in plans]
+    keys = jr.split(key, 2)
+    everything = eqx.filter_jit(_everything)
+    results = [everything(model, states, xs, keys, plan) for plan in plans]
     reference = results[0]
     for plan, result in zip(plans[1:], results[1:], strict=True):
         _same(owner, f"under {type(plan).__name__} and under {type(plans[0]).__name__}", result, reference)
-    _same(owner, "of a stream in pieces and of the whole", reference["pieces"], reference["first"])
-    _same(owner, "of a batch and of one example", jax.tree.map(lambda a: a[0], reference["first"]), reference["alone"])
-    if jax.tree.leaves(states.layers) and _equal(reference["first"][1], reference["again"]):
-        raise ValueError(f"{owner}: the state does not matter: the same input twice in a row gave the same output twice.")
+    first = jax.tree.map(lambda a: a[0], reference["pieces"])
+    _same(owner, "of a batch of streams in pieces and of one whole", first, reference["whole"])
+    if _own(states) and not any(np.any(np.asarray(g)) for g in jax.tree.leaves(reference["gradients"][2])):
+        again = model(reference["whole"][0], xs[0], keys[0], plan=plans[0])[1]
+        if _difference(again, reference["whole"][1]) is None:
+            raise ValueError(
+                f"{owner}: the state does not matter: the same input twice in a row gave the same output twice."
+            )
     state, outs = states, []
     for x in xs[0, :3]:
-        state, out = model.step(state, x, key)
+        state, out = model.step(state, x, keys[0])
         outs.append(out)
     stepped = jax.tree.map(lambda *leaves: jnp.stack(leaves), *outs)
-    whole = jax.tree.map(lambda leaf: leaf[:3], reference["alone"][1])
+    whole = jax.tree.map(lambda leaf: leaf[:3], reference["whole"][1])
     _same(owner, "of single steps outside `jit` and of the whole inside", stepped, whole)
     file = io.BytesIO()
     eqx.tree_serialise_leaves(file, model)
     file.seek(0)
     loaded = eqx.tree_deserialise_leaves(file, model)
-    _same(owner, "of a network that was saved and loaded", loaded.step(states, xs[0, 0], key), model.step(states, xs[0, 0], key))
+    _same(
+        owner,
+        "of a network that was saved and loaded",
+        loaded.step(states, xs[0, 0], keys[0]),
+        model.step(states, xs[0, 0], keys[0]),
+    )
 
 
-def _everything(model: Sequential, states: PyTree, xs: PyTree, key: PRNGKeyArray, plan: AbstractPlan) -> dict[str, PyTree]:
+def _everything(model: Sequential, states: PyTree, xs: PyTree, keys: Array, plan: AbstractPlan) -> dict[str, PyTree]:
     """All that the properties compare, in one compiled function."""
-    keys = jr.split(key, xs.shape[0])
 
     def run(model, states, xs, key):
         return model(states, xs, key, plan=plan)
 
-    first = jax.vmap(run, in_axes=(None, None, 0, 0))(model, states, xs, keys)
-    again = jax.vmap(run, in_axes=(None, 0, 0, 0))(model, first[0], xs, keys)
+    over_batch = jax.vmap(run, in_axes=(None, 0, 0, 0))
     cut = xs.shape[1] // 3
-    middle, head = jax.vmap(run, in_axes=(None, None, 0, 0))(model, states, xs[:, :cut], keys)
-    last, tail = jax.vmap(run, in_axes=(None, 0, 0, 0))(model, middle, xs[:, cut:], keys)
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf] * xs.shape[0]), states)
+    middle, head = over_batch(model, batch, xs[:, :cut], keys)
+    last, tail = over_batch(model, middle, xs[:, cut:], keys)
     pieces = last, jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), head, tail)
     trained, constant = eqx.partition(model, trainable(model))
+    differentiable, rest = eqx.partition(states, eqx.is_inexact_array)
 
-    def loss(trained_and_xs):
-        trained, xs = trained_and_xs
-        _, outs = jax.vmap(run, in_axes=(None, None, 0, 0))(eqx.combine(trained, constant), states, xs, keys)
-        leaves = jax.tree.leaves(outs)
-        return sum(jnp.sum(jnp.abs(leaf) * _weights(leaf)) for leaf in leaves)
+    def loss(trained, xs, differentiable):
+        final, outs = run(eqx.combine(trained, constant), eqx.combine(differentiable, rest), xs, keys[0])
+        return sum(jnp.sum(jnp.real(leaf) * _weights(leaf)) for leaf in jax.tree.leaves(outs)), (final, outs)
 
-    gradients = jax.grad(loss)((trained, xs))
-    alone = run(model, states, xs[0], keys[0])
-    return {"first": first, "again": again[1], "pieces": pieces, "gradients": gradients, "alone": alone}
+    gradients, whole = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(trained, xs[0], differentiable)
+    return {"whole": whole, "pieces": pieces, "gradients": gradients}
+
+
+def _own(states: PyTree) -> list:
+    """The arrays that layers keep, without the counters of containers."""
+    leaves = jax.tree.leaves(states, is_leaf=lambda node: isinstance(node, States))
+    return [a for leaf in leaves for a in (_own((leaf.layers, leaf.delayed)) if isinstance(leaf, States) else [leaf])]
 
 
 def _weights(leaf):
@@ -108,15 +124,32 @@ def _weights(leaf):
 def _check_dtypes(owner: str, layer: Any, in_shape: Sequence[int], key: PRNGKeyArray) -> None:
     if not isinstance(layer, StatefulLayer):
         return
-    state = layer.init_state(tuple(in_shape), key)
     for dtype in (jnp.float32, jnp.bfloat16):
+        cast = map_modules(functools.partial(_weights_in, dtype=dtype), layer)
+        state = cast.init_state(tuple(in_shape), key)
         x = jax.ShapeDtypeStruct(tuple(in_shape), dtype)
-        _, out = jax.eval_shape(lambda state, x, key: layer(state, x, key=key), state, x, key)
+        _, out = jax.eval_shape(functools.partial(_step_of, cast), state, x, key)
         if out.dtype != dtype:
             raise ValueError(
-                f"{owner}: the output must have the dtype of the input, `out.astype(x.dtype)`; for {jnp.dtype(dtype)} it is "
+                f"{owner}: the output must have the dtype of the input, `out.astype(x.dtype)`; for {jnp.dtype(dtype)} "
+                "it is "
                 f"{out.dtype}."
             )
+
+
+def _step_of(layer: StatefulLayer, state: PyTree, x: Array, key: PRNGKeyArray) -> tuple[PyTree, Array]:
+    return layer(state, x, key=key)
+
+
+def _weights_in(module: eqx.Module, dtype: Any) -> eqx.Module:
+    """The weights of a module without state in a dtype; neurons keep theirs."""
+    if isinstance(module, (StatefulLayer, Fixed)):
+        return module
+
+    def cast(leaf):
+        return leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
+
+    return jax.tree.map(cast, module, is_leaf=lambda node: node is not module and isinstance(node, eqx.Module))
 
 
 def _equal(a: PyTree, b: PyTree) -> bool:

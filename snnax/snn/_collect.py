@@ -56,7 +56,7 @@ class Sum(AbstractCollector):
     """The sum of the outputs over time: the spike count. Of shape `out_shape`, in float32 at least."""
 
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        return jnp.zeros(out.shape, jnp.promote_types(out.dtype, jnp.float32))
+        return jnp.zeros(out.shape, _float32_at_least(out.dtype))
 
     def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
         return accumulator + jnp.sum(block.out.astype(accumulator.dtype), axis=0), None
@@ -69,7 +69,7 @@ class Max(AbstractCollector):
     """The largest output over time, of shape `out_shape`."""
 
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        return jnp.full(out.shape, -jnp.inf, jnp.promote_types(out.dtype, jnp.float32))
+        return jnp.full(out.shape, -jnp.inf, _float32_at_least(out.dtype))
 
     def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
         return jnp.maximum(accumulator, jnp.max(block.out.astype(accumulator.dtype), axis=0)), None
@@ -88,7 +88,7 @@ class FirstSpike(AbstractCollector):
     """
 
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        dtype = jnp.promote_types(out.dtype, jnp.float32)
+        dtype = _float32_at_least(out.dtype)
         return jnp.ones(out.shape, dtype), jnp.zeros(out.shape, dtype)
 
     def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
@@ -115,6 +115,11 @@ class Traces(AbstractCollector):
         return kept
 
 
+def _float32_at_least(dtype: Any) -> Any:
+    wide = jnp.issubdtype(dtype, jnp.inexact) and jnp.finfo(dtype).bits >= 32
+    return dtype if wide else jnp.dtype(jnp.float32)
+
+
 def is_collector(node: Any) -> bool:
     return isinstance(node, AbstractCollector)
 
@@ -126,7 +131,9 @@ def wants_states(request: PyTree) -> bool:
 
 def accumulates(request: PyTree) -> bool:
     """Whether something is carried from block to block."""
-    return any(not isinstance(collector, (Trains, Traces)) for collector in jax.tree.leaves(request, is_leaf=is_collector))
+    return any(
+        not isinstance(collector, (Trains, Traces)) for collector in jax.tree.leaves(request, is_leaf=is_collector)
+    )
 
 
 def start(request: PyTree, emissions: PyTree) -> PyTree:

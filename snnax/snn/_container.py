@@ -13,19 +13,21 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._collect import Emission, Trains, accumulates, finish, is_collector, start
 from ._layer import name_of
-from ._node import Composite, parameter_dtype
-from ._plan import AbstractPlan, LayerByLayer
+from ._node import Composite, input_dtype
+from ._plan import AbstractPlan, LayerByLayer, truncated
 
 
 class States(eqx.Module):
     """The states of all layers of a container, and the number of steps that they have taken.
 
-    Put them back in to continue a stream. `states.layers` holds the state of every layer, `None` where it has none.
+    Put them back in to continue a stream. `states.layers` holds the state of every layer, `None` where it has none;
+    `states.delayed` the signals that wait on the delayed edges of a `Graph`, by edge, the oldest first.
     """
 
     layers: PyTree
     step: Array
-    in_shape: tuple[int, ...] = eqx.field(static=True)
+    in_shape: tuple = eqx.field(static=True)
+    delayed: dict[str, Array] = eqx.field(default_factory=dict)
 
 
 class Container(Composite):
@@ -38,9 +40,15 @@ class Container(Composite):
     @property
     @abc.abstractmethod
     def children(self) -> tuple[Any, ...]:
-        """The layers, in the order of their numbers."""
+        """The layers."""
 
-    def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> States:
+    @abc.abstractmethod
+    def consumers(self) -> dict[str, list[Any]]:
+        """For every input by name, the children that it goes to."""
+
+    def init_state(
+        self, in_shape: Sequence[int] | Mapping[str, Sequence[int]], key: PRNGKeyArray | None = None
+    ) -> States:
         """The states of one example before the first step; shapes are inferred through the network.
 
         **Arguments:**
@@ -50,22 +58,31 @@ class Container(Composite):
 
         **Returns:** the states. Nothing is computed for them but themselves.
         """
-        if not isinstance(in_shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) for n in in_shape):
+        names = list(self.consumers())
+        several = len(names) > 1
+        shapes: dict[str, Any] = {names[0]: in_shape}
+        if several and isinstance(in_shape, Mapping):
+            shapes = dict(in_shape)
+        if sorted(shapes) != sorted(names) or not all(_is_shape(shape) for shape in shapes.values()):
+            one = "(2, 32, 32)"
+            wanted = "{" + ", ".join(f"{name!r}: {one}" for name in names) + "}" if several else one
             raise TypeError(
-                f"`{name_of(self)}.init_state` takes the shape of one input at one time step, such as (2, 32, 32), got "
+                f"`{name_of(self)}.init_state` takes the shape of one input at one time step, such as {wanted}, got "
                 f"{in_shape!r}. A key comes second: `init_state(in_shape, key)`."
             )
-        in_shape = tuple(int(n) for n in in_shape)
-        return self.begin(jax.ShapeDtypeStruct(in_shape, self.input_dtype), key)[0]
+        dtypes = self.input_dtypes()
+        structs = {name: jax.ShapeDtypeStruct(tuple(map(int, shapes[name])), dtypes[name]) for name in names}
+        return self.begin(structs if several else structs[names[0]], key)[0]
 
     def __call__(
         self,
         states: States,
-        xs: Array,
+        xs: PyTree,
         key: PRNGKeyArray | None = None,
         *,
         plan: AbstractPlan | None = None,
         burnin: int = 0,
+        truncate: int | None = None,
         collect: PyTree = None,
     ) -> tuple[States, PyTree]:
         """Runs the network on a sequence.
@@ -77,9 +94,11 @@ class Container(Composite):
         - `xs`: the inputs of one example, `(time, *in_shape)`. Integers and booleans are computed in the dtype of the
             parameters.
         - `key`: one for each example, where a layer draws random numbers. Every layer gets another one in every step.
-        - `plan`: the order of computation, `snn.LayerByLayer()` (default) or `snn.StepByStep()`. It changes neither
-            values nor gradients.
+        - `plan`: the order of computation, `snn.LayerByLayer()` (default), `snn.Chunked(n)` or `snn.StepByStep()`. It
+            changes neither values nor gradients.
         - `burnin`: the number of first steps that carry no gradient; their outputs are kept. Default 0.
+        - `truncate`: gradients through the states stop every so many steps, counted from the end of the burn-in
+            (truncated back-propagation through time). Default: never.
         - `collect`: what to keep of each layer: a collector for all (`snn.Trains()`, the default; `snn.Sum()`,
             `snn.Max()`, `snn.FirstSpike()`, `snn.Traces()`), or one entry for each layer, or a mapping from layers to
             entries, in which the others are left out. An entry is a collector, a pytree of collectors, or `None`; for a
@@ -95,12 +114,18 @@ class Container(Composite):
                 f"`{owner}`: `plan` must be a plan such as `snn.LayerByLayer()` or `snn.StepByStep()`, got {plan!r}."
             )
         self._check_states(states)
+        _check_key(owner, key)
         xs = self._checked_input(xs, states.in_shape)
-        steps = xs.shape[0]
+        steps = jax.tree.leaves(xs)[0].shape[0]
         if not isinstance(burnin, (int, np.integer)) or isinstance(burnin, bool) or not 0 <= burnin <= steps:
             raise ValueError(
-                f"`{owner}`: `burnin` must be a number of steps from 0 to the length of the sequence, {steps}, got {burnin!r}."
+                f"`{owner}`: `burnin` must be a number of steps from 0 to the length of the sequence, {steps}, got "
+                f"{burnin!r}."
             )
+        if truncate is not None and (
+            not isinstance(truncate, (int, np.integer)) or isinstance(truncate, bool) or truncate < 1
+        ):
+            raise ValueError(f"`{owner}`: `truncate` must be a number of steps, 1 or more, or None, got {truncate!r}.")
         request = self.expand(Trains() if collect is None else collect)
         keys = None if key is None else jax.vmap(lambda _: key)(jnp.arange(steps))
         accumulators = self._accumulators(states, xs, key, request)
@@ -108,42 +133,53 @@ class Container(Composite):
         for first, last, detached in ((0, burnin, True), (burnin, steps, False)):
             if first == last:
                 continue
-            piece = plan.run(self, states, xs[first:last], _slice(keys, first, last), request, accumulators)
+            part, part_keys = jax.tree.map(lambda a, first=first, last=last: a[first:last], (xs, keys))
+            if truncate is None or detached:
+                piece = plan.run(self, states, part, part_keys, request, accumulators)
+            else:
+                piece = truncated(plan, int(truncate), self, states, part, part_keys, request, accumulators)
             states, accumulators, kept = jax.lax.stop_gradient(piece) if detached else piece
             pieces.append(kept)
         kept = pieces[0] if len(pieces) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *pieces)
         return states, finish(request, accumulators, kept)
 
-    def step(self, states: States, x: Array, key: PRNGKeyArray | None = None) -> tuple[States, PyTree]:
+    def step(self, states: States, x: PyTree, key: PRNGKeyArray | None = None) -> tuple[States, PyTree]:
         """One time step: the same as a call on a sequence of length one, without its time axis.
 
-        **Arguments:** `states` and `key` as for a call; the key is the same in every step of a stream. `x`: the input of
-        this step, of shape `in_shape`.
+        **Arguments:** `states` and `key` as for a call; the key is the same in every step of a stream. `x`: the input
+        of this step, of shape `in_shape`.
 
         **Returns:** the new states, and the output of every layer at this step.
         """
         self._check_type(states)
-        x = self._checked_input(jnp.asarray(x)[None], states.in_shape)[0]
+        _check_key(name_of(self), key)
+        x = self._checked_input(x, states.in_shape, ())
         request = self.expand(Trains())
-        states, _, emissions = self.advance(states, x, key, request)
-        return states, finish(request, [None] * _count(request), _outs(emissions))
+        try:
+            new, _, emissions = self.advance(states, x, key, request)
+        except (TypeError, ValueError):
+            self._check_states(states)
+            raise
+        if any(a.shape != b.shape for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(states), strict=True)):
+            self._check_states(states)
+        return new, finish(request, [None] * _count(request), _outs(emissions))
 
-    @property
-    def input_dtype(self) -> Any:
-        """The dtype in which inputs that come as whole numbers are computed: that of the parameters."""
-        first = self.children[0]
-        if isinstance(first, eqx.nn.Embedding):
-            return jnp.zeros((), int).dtype
-        return first.input_dtype if isinstance(first, Container) else parameter_dtype(self.children)
+    def input_dtypes(self) -> dict[str, Any]:
+        """For every input, the dtype in which whole numbers are computed: that of the parameters."""
+        return {name: input_dtype(children, self.children) for name, children in self.consumers().items()}
 
-    def cast(self, x: Array) -> Array:
+    def cast(self, x: PyTree) -> PyTree:
         """Whole numbers in the dtype of the parameters, all else as it is."""
-        return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(self.input_dtype)
+        dtypes = self.input_dtypes()
+        if isinstance(x, Mapping):
+            return {name: _cast(one, dtypes[name]) for name, one in x.items()}
+        return _cast(x, *dtypes.values())
 
     def _accumulators(self, states: States, xs: Array, key: PRNGKeyArray | None, request: PyTree) -> list:
         if not accumulates(request):
             return [None] * _count(request)
-        one_step = jax.eval_shape(lambda states, x, key: self.advance(states, x, key, request)[2], states, xs[0], key)
+        x = jax.tree.map(lambda a: a[0], xs)
+        one_step = jax.eval_shape(lambda states, x, key: self.advance(states, x, key, request)[2], states, x, key)
         return start(request, one_step)
 
     def _check_type(self, states: Any) -> None:
@@ -156,49 +192,46 @@ class Container(Composite):
         self._check_type(states)
         owner = name_of(self)
         some_key = jax.eval_shape(lambda: jr.key(0))
-        expected = jax.eval_shape(lambda key: self.init_state(states.in_shape, key), some_key)
+        in_shape = _thawed(states.in_shape)
+        expected = jax.eval_shape(lambda key: self.init_state(in_shape, key), some_key)
         wanted, wanted_tree = jax.tree_util.tree_flatten_with_path(expected)
         given, given_tree = jax.tree_util.tree_flatten_with_path(states)
-        remedy = f"Make states with this network's own `init_state({states.in_shape})`."
+        remedy = f"Make states with this network's own `init_state({in_shape})`."
         if wanted_tree != given_tree:
-            raise ValueError(f"`{owner}`: these are the states of another network: {given_tree} for {wanted_tree}. {remedy}")
+            raise ValueError(
+                f"`{owner}`: these are the states of another network: {given_tree} for {wanted_tree}. {remedy}"
+            )
         for (path, a), (_, b) in zip(wanted, given, strict=True):
             if a.shape != jnp.shape(b) or a.dtype != jnp.result_type(b):
                 batched = jnp.shape(b)[1:] == a.shape and a.dtype == jnp.result_type(b)
                 raise ValueError(
-                    f"`{owner}`: the state at `states{jax.tree_util.keystr(path)}` must have the shape {a.shape} and the "
+                    f"`{owner}`: the state at `states{jax.tree_util.keystr(path)}` must have the shape {a.shape} and "
+                    "the "
                     f"dtype {a.dtype}, got {jnp.shape(b)} and {jnp.result_type(b)}. "
                     + ("For a batch: `jax.vmap(model, in_axes=(0, 0))`." if batched else remedy)
                 )
 
-    def _checked_input(self, xs: Any, in_shape: tuple[int, ...]) -> Array:
+    def _checked_input(self, xs: Any, in_shape: tuple, time: tuple[str, ...] = ("time",)) -> PyTree:
         owner = name_of(self)
-        wanted = "(" + ", ".join(["time", *map(str, in_shape)]) + ")"
-        dtype = getattr(xs, "dtype", None)
-        if dtype is None or not (jnp.issubdtype(dtype, jnp.number) or dtype == bool):
-            raise TypeError(
-                f"`{owner}`: the inputs must be an array of numbers of shape {wanted}, got "
-                f"{type(xs) if dtype is None else f'an array of dtype {dtype}'}."
-            )
-        shape = tuple(xs.shape)
-        if shape[1:] != in_shape or not shape:
-            hint = ""
-            if shape == in_shape:
-                hint = " The time axis is missing: for one step there is `model.step(states, x)`."
-            elif shape[2:] == in_shape:
-                hint = " For a batch: `jax.vmap(model, in_axes=(None, 0))`."
-            raise ValueError(
-                f"`{owner}`: the states were made for inputs of shape {in_shape} at one time step, so the sequence must be "
-                f"{wanted}, got {shape}.{hint}"
-            )
-        if shape[0] == 0:
-            raise ValueError(f"`{owner}`: the sequence is empty: {wanted} with no time step, got {shape}.")
-        return jnp.asarray(xs)
+        shapes = _thawed(in_shape)
+        if not isinstance(shapes, Mapping):
+            return _checked_array(owner, "the input", xs, shapes, time)
+        if not isinstance(xs, Mapping) or sorted(xs) != sorted(shapes):
+            got = sorted(xs) if isinstance(xs, Mapping) else type(xs)
+            raise TypeError(f"`{owner}` has several inputs: give a mapping with the names {sorted(shapes)}, got {got}.")
+        checked = {
+            name: _checked_array(owner, f"the input {name!r}", xs[name], shapes[name], time) for name in sorted(shapes)
+        }
+        lengths = {name: one.shape[0] for name, one in checked.items()} if time else {}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"`{owner}`: all inputs must have the same number of time steps, got {lengths}.")
+        return checked
 
     def __getattr__(self, name: str) -> Any:
         if name == "init_states":
             raise AttributeError(
-                f"`{name_of(self)}` has no `init_states`; it is `init_state(in_shape, key)`, and infers all shapes from the "
+                f"`{name_of(self)}` has no `init_states`; it is `init_state(in_shape, key)`, and infers all shapes "
+                "from the "
                 "shape of one input at one time step."
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -217,7 +250,8 @@ def expand_children(owner: str, collect: PyTree, children: Mapping[Any, Any]) ->
         entries = dict(zip(children, collect, strict=True))
     else:
         raise ValueError(
-            f"`{owner}`: `collect` must be a collector such as `snn.Sum()`, a mapping from layers to collectors, or one "
+            f"`{owner}`: `collect` must be a collector such as `snn.Sum()`, a mapping from layers to collectors, or "
+            "one "
             f"entry for each of the {len(children)} layers, got {collect!r}."
         )
     return {name: _expand_child(owner, name, children[name], entry) for name, entry in entries.items()}
@@ -233,8 +267,59 @@ def _expand_child(owner: str, name: Any, child: Any, entry: PyTree) -> PyTree:
     return entry
 
 
-def _slice(keys: PRNGKeyArray | None, first: int, last: int) -> PRNGKeyArray | None:
-    return None if keys is None else keys[first:last]
+def _is_shape(shape: Any) -> bool:
+    return isinstance(shape, (tuple, list)) and all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape)
+
+
+def _thawed(in_shape: tuple) -> Any:
+    """The opposite of `freeze`: a shape, or a mapping from input names to shapes."""
+    return dict(in_shape) if in_shape and isinstance(in_shape[0], tuple) else in_shape
+
+
+def _cast(x: Array, dtype: Any) -> Array:
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(dtype)
+
+
+def _checked_array(owner: str, what: str, xs: Any, in_shape: tuple[int, ...], time: tuple[str, ...]) -> Array:
+    """`xs`, if it is an array of numbers of shape `(*time, *in_shape)`."""
+    wanted = f"({', '.join([*time, *map(str, in_shape)])}{',' if len(time) + len(in_shape) == 1 else ''})"
+    dtype = getattr(xs, "dtype", None)
+    if dtype is None or not (jnp.issubdtype(dtype, jnp.number) or jnp.issubdtype(dtype, jnp.bool_)):
+        raise TypeError(
+            f"`{owner}`: {what} must be an array of numbers of shape {wanted}, got "
+            f"{type(xs) if dtype is None else f'an array of dtype {dtype}'}."
+        )
+    shape = tuple(xs.shape)
+    if shape[len(time) :] != in_shape or len(shape) < len(time):
+        hint = ""
+        if time and shape == in_shape:
+            hint = " The time axis is missing: for one step there is `model.step(states, x)`."
+        elif not time and shape[1:] == in_shape:
+            hint = " For a sequence: `model(states, xs)`."
+        elif shape[len(time) + 1 :] == in_shape:
+            hint = " For a batch: `jax.vmap(model, in_axes=(None, 0))`."
+        raise ValueError(
+            f"`{owner}`: the states were made for inputs of shape {in_shape} at one time step, so {what} must have the "
+            f"shape {wanted}, got {shape}.{hint}"
+        )
+    if time and shape[0] == 0:
+        raise ValueError(f"`{owner}`: the sequence is empty: {what} must have the shape {wanted}, got {shape}.")
+    return jnp.asarray(xs)
+
+
+def _check_key(owner: str, key: Any) -> None:
+    if key is None:
+        return
+    dtype, shape = getattr(key, "dtype", None), jnp.shape(key) if hasattr(key, "shape") else None
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    raw = not typed and dtype == np.uint32 and bool(shape) and shape[-1] in (2, 4)
+    if not typed and not raw:
+        raise TypeError(f"`{owner}`: `key` must be a key such as `jax.random.key(0)`, got {key!r}.")
+    if len(shape or ()) != (0 if typed else 1):
+        raise ValueError(
+            f"`{owner}`: `key` must be one key, got {'keys' if typed else 'an array'} of shape {shape}. For a batch: "
+            "`jax.vmap(model, in_axes=(None, 0, 0))`."
+        )
 
 
 def _count(request: PyTree) -> int:

@@ -7,23 +7,27 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from .._parameter import DECAY, REAL, Fixed, acting, as_parameter
 
 
 class UnityGain(eqx.Module):
-    r"""A gain of 1 − decay, which gives the filter a gain of 1 for constant input: $v \leftarrow \alpha v + (1 - \alpha) x$.
+    r"""A gain of 1 − decay, which gives the filter a gain of 1 for constant input: $v \leftarrow \alpha v + (1 -
+    \alpha) x$.
 
     The form of the original SNNAX, and of NIR with $r = 1$. It follows the decay when that is trained.
     """
 
 
-Parameter = float | Array | Fixed
-Gain = float | Array | Fixed | UnityGain
+Parameter = int | float | np.generic | np.ndarray | Array | Fixed
+Gain = Parameter | UnityGain
 
 
-def decay(tau: float | Array, dt: float | Array) -> float | Array:
+def decay(
+    tau: int | float | np.generic | np.ndarray | Array, dt: int | float | np.generic | np.ndarray | Array
+) -> float | Array:
     r"""The decay per time step of a filter with a time constant: $e^{-dt/\tau}$.
 
     **Arguments:** `tau`: the time constant, and `dt`: the time step, both in the same unit (seconds by convention) and
@@ -32,11 +36,11 @@ def decay(tau: float | Array, dt: float | Array) -> float | Array:
     **Returns:** the decay, in (0, 1).
     """
     for name, value in (("tau", tau), ("dt", dt)):
-        if not isinstance(value, jax.core.Tracer) and not bool(np.all(np.asarray(value) > 0)):
+        if not isinstance(value, Tracer) and not bool(np.all(np.asarray(value) > 0)):
             raise ValueError(f"`snn.decay`: `{name}` must be greater than 0 (both in seconds), got {value}.")
     if isinstance(tau, (np.ndarray, jax.Array)) or isinstance(dt, (np.ndarray, jax.Array)):
         return jnp.exp(-jnp.asarray(dt) / jnp.asarray(tau))
-    return math.exp(-dt / tau)
+    return math.exp(-float(dt) / float(tau))
 
 
 def leaky(v: Array, x: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0) -> Array:
@@ -58,7 +62,8 @@ def as_decays(owner: str, value, names: Sequence[str], *, shape, key) -> tuple[P
         one_each = " and ".join(f"one for the {name}" for name in names)
         right = f"{owner}({'[0.95, 0.9]' if len(names) == 2 else '0.95'}, shape=(8, 8), key=key)"
         raise ValueError(
-            f"`{owner}`: `decay_constants` must hold {len(names)} ({one_each}), and `shape` the sizes of one example; got "
+            f"`{owner}`: `decay_constants` must hold {len(names)} ({one_each}), and `shape` the sizes of one example; "
+            "got "
             f"`decay_constants={value}` and `shape={shape}`. The decays come first: `{right}`."
         )
     return tuple(
@@ -72,7 +77,8 @@ def as_gains(owner: str, value, names: Sequence[str], *, shape, key) -> tuple[Ga
     values = tuple(value) if is_sequence(value) else (value,) * len(names)
     if len(values) != len(names):
         raise ValueError(
-            f"`{owner}`: `gain` must be one for all filters or one for each ({', '.join(names)}), got {len(values)} values."
+            f"`{owner}`: `gain` must be one for all filters or one for each ({', '.join(names)}), got {len(values)} "
+            "values."
         )
     return tuple(
         one
@@ -84,7 +90,8 @@ def as_gains(owner: str, value, names: Sequence[str], *, shape, key) -> tuple[Ga
 
 def is_shape(shape) -> bool:
     return shape is None or (
-        is_sequence(shape) and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in shape)
+        is_sequence(shape)
+        and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in shape)
     )
 
 

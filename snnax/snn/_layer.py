@@ -39,7 +39,7 @@ class StatefulLayer(eqx.Module):
         **Returns:** the new state, and the output of this step.
         """
 
-    def over_time(self, state: PyTree, xs: Array, *, keys: PRNGKeyArray | None = None) -> tuple[PyTree, Array]:
+    def over_time(self, state: PyTree, xs: Array, *, keys: Array | None = None) -> tuple[PyTree, Array]:
         """All steps of a sequence: a scan of the step.
 
         A layer that knows a better way to the same result (a convolution, an associative scan) says so here.

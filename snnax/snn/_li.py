@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 from .._parameter import DECAY, as_parameter, parameter
 from ._filter import Gain, Parameter, as_decays, as_gains, leaky, split
 from ._layer import StatefulLayer
-from ._spiking import in_activation_dtype, in_state_dtype, init_potential
+from ._spiking import check_init_fn, in_activation_dtype, in_state_dtype, init_potential
 
 
 class IntegratorState(eqx.Module):
@@ -35,10 +35,10 @@ class SimpleLI(StatefulLayer):
     Source: W. Gerstner et al., Neuronal Dynamics (2014), section 1.3, without the threshold.
     """
 
+    init_fn: Callable | None
     decay_constants: Parameter = parameter(DECAY)
     gain: Gain = parameter()
     rest: Parameter = parameter()
-    init_fn: Callable | None
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class SimpleLI(StatefulLayer):
         - `rest`: $v_0$, the potential to which the integrator decays. Default 0.
         - `init_fn`: an initialiser `(key, shape, dtype)` of the potential before the first step. Default: at rest.
         """
+        check_init_fn("snn.SimpleLI", init_fn)
         keys = split(key, 3)
         (self.decay_constants,) = as_decays("snn.SimpleLI", decay_constants, ["membrane"], shape=shape, key=keys[0])
         (self.gain,) = as_gains("snn.SimpleLI", gain, ["membrane"], shape=shape, key=keys[1])
@@ -67,7 +68,7 @@ class SimpleLI(StatefulLayer):
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> IntegratorState:
         """The state at rest, for inputs of any shape `in_shape`."""
-        return IntegratorState(init_potential(self, in_shape, key, self.rest))
+        return IntegratorState(init_potential(self, self.init_fn, in_shape, key, self.rest))
 
     def __call__(
         self, state: IntegratorState, x: Array, *, key: PRNGKeyArray | None = None
@@ -91,10 +92,10 @@ class LI(StatefulLayer):
     Source: W. Gerstner et al., Neuronal Dynamics (2014), sections 1.3 and 3.1, without the threshold.
     """
 
+    init_fn: Callable | None
     decay_constants: tuple[Parameter, ...] = parameter(DECAY)
     gain: tuple[Gain, ...] = parameter()
     rest: Parameter = parameter()
-    init_fn: Callable | None
 
     def __init__(
         self,
@@ -114,6 +115,7 @@ class LI(StatefulLayer):
         - `rest`: $v_0$, the potential to which the integrator decays. Default 0.
         - `init_fn`: an initialiser `(key, shape, dtype)` of the potential before the first step. Default: at rest.
         """
+        check_init_fn("snn.LI", init_fn)
         keys = split(key, 3)
         names = ["membrane", "synapse"]
         self.decay_constants = as_decays("snn.LI", decay_constants, names, shape=shape, key=keys[0])
@@ -123,7 +125,7 @@ class LI(StatefulLayer):
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> SynapticIntegratorState:
         """The state at rest and without current, for inputs of any shape `in_shape`."""
-        v = init_potential(self, in_shape, key, self.rest)
+        v = init_potential(self, self.init_fn, in_shape, key, self.rest)
         return SynapticIntegratorState(v, jnp.zeros_like(v))
 
     def __call__(

@@ -13,7 +13,7 @@ from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
 
 
 class PotentialState(eqx.Module):
-    """The state of a neuron without a synaptic current: the potential `v`, and the `countdown` of its refractory period."""
+    """The state of a neuron without synaptic current: the potential `v` and the `countdown` of its refractoriness."""
 
     v: Array
     countdown: Array | None
@@ -32,8 +32,8 @@ class SimpleLIF(SpikingLayer):
 
     $$v_t = v_0 + \alpha\,(v_{t-1} - v_0) + g\,x_t, \qquad s_t = [v_t \ge \theta]$$
 
-    after which `reset` acts on $v_t$. `nir.LIF` with $\alpha = 1 - dt/\tau$, $g = r\,dt/\tau$ and $v_0 = v_\text{leak}$;
-    snnTorch's `Leaky`, Spyx's `LIF` and Norse's `LIFBox` under one order of computation.
+    after which `reset` acts on $v_t$. `nir.LIF` with $\alpha = 1 - dt/\tau$, $g = r\,dt/\tau$ and $v_0 =
+    v_\text{leak}$; snnTorch's `Leaky`, Spyx's `LIF` and Norse's `LIFBox` under one order of computation.
 
     Source: L. Lapicque 1907; W. Gerstner et al., Neuronal Dynamics (2014), section 1.3.
     """
@@ -55,8 +55,8 @@ class SimpleLIF(SpikingLayer):
         r"""**Arguments:**
 
         - `decay_constants`: $\alpha$, the decay of the potential per time step, in [0, 1]; from a time constant by
-            `snn.decay(tau, dt)`. A number is a constant, an array is trained, an initialiser `(key, shape, dtype)` draws
-            one for each neuron.
+            `snn.decay(tau, dt)`. A number is a constant, an array is trained, an initialiser `(key, shape, dtype)`
+            draws one for each neuron.
         - `shape`, `key`: the shape of one example and a key, for arguments that are initialisers.
         - `gain`: $g$, the factor of the input, or `snn.UnityGain()` for $1 - \alpha$. Default 1.
         - `rest`: $v_0$, the potential to which the neuron decays. Default 0.
@@ -87,10 +87,11 @@ class SimpleLIF(SpikingLayer):
 class LIF(SpikingLayer):
     r"""Leaky integrate-and-fire neurons with an exponentially decaying synaptic current.
 
-    $$i_t = \beta\,i_{t-1} + g_i\,x_t, \qquad v_t = v_0 + \alpha\,(v_{t-1} - v_0) + g_v\,i_t, \qquad s_t = [v_t \ge \theta]$$
+    $$i_t = \beta\,i_{t-1} + g_i\,x_t, \qquad v_t = v_0 + \alpha\,(v_{t-1} - v_0) + g_v\,i_t, \qquad s_t = [v_t \ge
+    \theta]$$
 
-    after which `reset` acts on $v_t$; the current goes on. The potential takes the new current, so that an input acts in
-    its own step. `nir.CubaLIF` with $\beta = 1 - dt/\tau_\text{syn}$, $\alpha = 1 - dt/\tau_\text{mem}$,
+    after which `reset` acts on $v_t$; the current goes on. The potential takes the new current, so that an input acts
+    in its own step. `nir.CubaLIF` with $\beta = 1 - dt/\tau_\text{syn}$, $\alpha = 1 - dt/\tau_\text{mem}$,
     $g_i = w_\text{in}\,dt/\tau_\text{syn}$, $g_v = r\,dt/\tau_\text{mem}$; snnTorch's `Synaptic`, Spyx's `CuBaLIF`.
 
     Source: W. Gerstner et al., Neuronal Dynamics (2014), sections 1.3 and 3.1.

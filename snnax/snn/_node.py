@@ -7,7 +7,7 @@ its first state, for one step, or for all steps of a sequence at once.
 import abc
 import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -24,18 +24,22 @@ class Composite(eqx.Module):
     """What a parent needs of a container among its children."""
 
     @abc.abstractmethod
-    def begin(self, x: jax.ShapeDtypeStruct, key: PRNGKeyArray | None) -> tuple[PyTree, jax.ShapeDtypeStruct]:
+    def begin(self, x: PyTree, key: PRNGKeyArray | None) -> tuple[PyTree, PyTree]:
         """The first states, and what the output of one step looks like, for inputs that look like `x`."""
 
     @abc.abstractmethod
-    def advance(self, states: PyTree, x: Array, key: PRNGKeyArray | None, request: PyTree) -> tuple[PyTree, Array, PyTree]:
+    def advance(
+        self, states: PyTree, x: PyTree, key: PRNGKeyArray | None, request: PyTree
+    ) -> tuple[PyTree, Any, PyTree]:
         """One step: the new states, the output, and the `Emission` of every child."""
 
     @abc.abstractmethod
-    def sweep(
-        self, states: PyTree, xs: Array, keys: PRNGKeyArray | None, request: PyTree
-    ) -> tuple[PyTree, Array, PyTree]:
+    def sweep(self, states: PyTree, xs: Array, keys: Array | None, request: PyTree) -> tuple[PyTree, Array, PyTree]:
         """All steps, layer by layer: the last states, the outputs, and the `Emission` of every child, `(time, ...)`."""
+
+    @abc.abstractmethod
+    def input_dtypes(self) -> dict[str, Any]:
+        """For every input, the dtype in which whole numbers are computed."""
 
     @abc.abstractmethod
     def expand(self, collect: PyTree) -> PyTree:
@@ -48,7 +52,8 @@ def check_child(owner: str, where: str, child: Any) -> None:
         raise TypeError(f"`{owner}`: {where} is the class `{child.__name__}`. Make one: `{child.__name__}(...)`.")
     if isinstance(child, eqx.nn.StatefulLayer) and child.is_stateful():
         raise TypeError(
-            f"`{owner}`: {where}, `{type(child).__name__}`, keeps its state in an `eqx.nn.State`, which a time loop cannot "
+            f"`{owner}`: {where}, `{type(child).__name__}`, keeps its state in an `eqx.nn.State`, which a time loop "
+            "cannot "
             "thread. Use a normalisation without running statistics, such as `eqx.nn.LayerNorm` or `eqx.nn.GroupNorm`."
         )
     if isinstance(child, (Composite, StatefulLayer)):
@@ -56,7 +61,8 @@ def check_child(owner: str, where: str, child: Any) -> None:
     if not isinstance(child, eqx.Module):
         hint = " Wrap the function: `eqx.nn.Lambda(function)`." if callable(child) else ""
         raise TypeError(
-            f"`{owner}`: {where} must be a `snn.StatefulLayer`, a container or a callable `eqx.Module`, got {child!r}.{hint}"
+            f"`{owner}`: {where} must be a `snn.StatefulLayer`, a container or a callable `eqx.Module`, got "
+            f"{child!r}.{hint}"
         )
     if not callable(child):
         raise TypeError(f"`{owner}`: {where}, `{type(child).__name__}`, has no `__call__`, so it cannot be a layer.")
@@ -64,13 +70,38 @@ def check_child(owner: str, where: str, child: Any) -> None:
     hidden = [node for node in inside if isinstance(node, (Composite, StatefulLayer))]
     if hidden:
         raise TypeError(
-            f"`{owner}`: {where}, `{type(child).__name__}`, holds `{type(hidden[0]).__name__}`, whose state it would lose. "
+            f"`{owner}`: {where}, `{type(child).__name__}`, holds `{type(hidden[0]).__name__}`, whose state it would "
+            "lose. "
             "Use `snn.Sequential` in its place, or make it a `snn.StatefulLayer`."
         )
 
 
 def describe(child: Any) -> str:
     return f"`{type(child).__name__}`"
+
+
+def nothing(child: Any) -> PyTree:
+    """The request for nothing of a child."""
+    return child.expand(None) if isinstance(child, Composite) else None
+
+
+def is_struct(node: Any) -> bool:
+    return isinstance(node, jax.ShapeDtypeStruct)
+
+
+def freeze(in_shape: Any) -> tuple:
+    """The shape of one input, or of several by name, as something hashable."""
+    return tuple(sorted(in_shape.items())) if isinstance(in_shape, Mapping) else tuple(in_shape)
+
+
+@contextlib.contextmanager
+def inside(owner: str, where: str, child: Any) -> Iterator[None]:
+    """Adds to any error the name of the container that it came from."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"That is inside {where}, {describe(child)}, of `{owner}`.")
+        raise
 
 
 @contextlib.contextmanager
@@ -87,7 +118,8 @@ def noted(owner: str, where: str, child: Any, x: Any, key: Any = None) -> Iterat
             expected = f"; it takes ({child.in_channels}, {sizes})"
         without = ", without a key (a call takes one: `model(states, xs, key)`)" if key is None else ""
         error.add_note(
-            f"`{owner}`: in {where}, {describe(child)}, given an input of shape {jnp.shape(x)} and dtype {x.dtype} at one "
+            f"`{owner}`: in {where}, {describe(child)}, given an input of shape {jnp.shape(x)} and dtype {x.dtype} at "
+            "one "
             f"time step{without}{expected}."
         )
         raise
@@ -98,7 +130,8 @@ def begin(
 ) -> tuple[PyTree, jax.ShapeDtypeStruct]:
     """The first state of a child (`None` where it has none), and what its output of one step looks like."""
     if isinstance(child, Composite):
-        return child.begin(x, key)
+        with inside(owner, where, child):
+            return child.begin(x, key)
     some_key = jax.eval_shape(lambda: jr.key(0))
     with noted(owner, where, child, x, some_key):
         if not isinstance(child, StatefulLayer):
@@ -122,7 +155,8 @@ def advance(
 ) -> tuple[PyTree, Array, PyTree]:
     """One step of a child: its new state, its output and its `Emission`."""
     if isinstance(child, Composite):
-        return child.advance(state, x, key, request)
+        with inside(owner, where, child):
+            return child.advance(state, x, key, request)
     with noted(owner, where, child, x, key):
         if isinstance(child, StatefulLayer):
             state, out = child(state, x, key=key)
@@ -132,11 +166,12 @@ def advance(
 
 
 def sweep(
-    owner: str, where: str, child: Any, state: PyTree, xs: Array, keys: PRNGKeyArray | None, request: PyTree
+    owner: str, where: str, child: Any, state: PyTree, xs: Array, keys: Array | None, request: PyTree
 ) -> tuple[PyTree, Array, PyTree]:
     """All steps of a child: its last state, its outputs and its `Emission`, `(time, ...)`."""
     if isinstance(child, Composite):
-        return child.sweep(state, xs, keys, request)
+        with inside(owner, where, child):
+            return child.sweep(state, xs, keys, request)
     with noted(owner, where, child, jax.eval_shape(lambda xs: xs[0], xs), keys):
         if not isinstance(child, StatefulLayer):
             outs = jax.vmap(lambda x, key: _call(child, x, key))(xs, keys)
@@ -159,18 +194,23 @@ def fold(key: PRNGKeyArray | None, number: Any) -> PRNGKeyArray | None:
     return None if key is None else jr.fold_in(key, number)
 
 
-def fold_each(keys: PRNGKeyArray | None, numbers: Any) -> PRNGKeyArray | None:
+def fold_each(keys: Array | None, numbers: Any) -> Array | None:
     """`fold` for every step: `keys` has one for each, `numbers` one number for each or one for all."""
     if keys is None:
         return None
     return jax.vmap(jr.fold_in, in_axes=(0, None if jnp.ndim(numbers) == 0 else 0))(keys, numbers)
 
 
-def parameter_dtype(children: Sequence[Any]) -> Any:
-    """The dtype in which spikes that come as whole numbers are computed: that of the first weights.
+def input_dtype(consumers: Sequence[Any], children: Sequence[Any]) -> Any:
+    """The dtype in which inputs that come as whole numbers are computed: that of the first weights of a network.
 
     Weights are the floating arrays of layers without state; where there are none, those of neurons; then the default.
+    What goes to an embedding alone stays a whole number.
     """
+    if all(isinstance(consumer, eqx.nn.Embedding) for consumer in consumers):
+        return jnp.zeros((), int).dtype
+    if len(consumers) == 1 and isinstance(consumers[0], Composite):
+        return next(iter(consumers[0].input_dtypes().values()))
 
     def is_neuron(node):
         return isinstance(node, StatefulLayer)

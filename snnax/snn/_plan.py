@@ -1,10 +1,13 @@
 """Plans: the order in which the steps of a network are computed. It changes neither values nor gradients."""
 
 import abc
+import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, PRNGKeyArray, PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
 
 from ._collect import update
 from ._node import Composite
@@ -18,8 +21,8 @@ class AbstractPlan(eqx.Module):
         self,
         container: Composite,
         states: PyTree,
-        xs: Array,
-        keys: PRNGKeyArray | None,
+        xs: PyTree,
+        keys: Array | None,
         request: PyTree,
         accumulators: list,
     ) -> tuple[PyTree, list, list]:
@@ -45,8 +48,8 @@ class StepByStep(AbstractPlan):
         self,
         container: Composite,
         states: PyTree,
-        xs: Array,
-        keys: PRNGKeyArray | None,
+        xs: PyTree,
+        keys: Array | None,
         request: PyTree,
         accumulators: list,
     ) -> tuple[PyTree, list, list]:
@@ -72,11 +75,99 @@ class LayerByLayer(AbstractPlan):
         self,
         container: Composite,
         states: PyTree,
-        xs: Array,
-        keys: PRNGKeyArray | None,
+        xs: PyTree,
+        keys: Array | None,
         request: PyTree,
         accumulators: list,
     ) -> tuple[PyTree, list, list]:
         states, _, emissions = container.sweep(states, xs, keys, request)
         accumulators, kept = update(request, accumulators, emissions)
         return states, accumulators, kept
+
+
+class Chunked(AbstractPlan):
+    r"""Chunks of steps one after the other, layer by layer inside each; the backward pass computes each chunk again.
+
+    Between chunks nothing is kept but the states, so a training step needs memory for $T/n$ states and one chunk in
+    place of $T$ steps: $O(\sqrt T)$ for $n \approx \sqrt T$. Pair it with `collect=` so that no whole trains are kept
+    either.
+
+    Source: T. Chen et al. 2016, arXiv:1604.06174; A. Griewank and A. Walther 2000, doi:10.1145/347837.347846.
+    """
+
+    steps: int | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        n = self.steps
+        if n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 1):
+            raise ValueError(f"`snn.Chunked`: the number of steps in a chunk must be 1 or more (None: √T), got {n!r}.")
+
+    def run(
+        self,
+        container: Composite,
+        states: PyTree,
+        xs: PyTree,
+        keys: Array | None,
+        request: PyTree,
+        accumulators: list,
+    ) -> tuple[PyTree, list, list]:
+        total = jax.tree.leaves(xs)[0].shape[0]
+        n = self.steps or max(1, round(math.sqrt(total)))
+        dynamic, static = eqx.partition(container, eqx.is_array)
+
+        @eqx.filter_checkpoint(prevent_cse=False)
+        def chunk(dynamic, carry, block):
+            xs, keys = block
+            states, accumulators, kept = LayerByLayer().run(
+                eqx.combine(dynamic, static), carry[0], xs, keys, request, carry[1]
+            )
+            return (states, accumulators), kept
+
+        (states, accumulators), kept = over_blocks(
+            lambda carry, block: chunk(dynamic, carry, block), (states, accumulators), (xs, keys), n
+        )
+        return states, accumulators, kept
+
+
+def over_blocks(body: Callable, carry: PyTree, xs: PyTree, n: int) -> tuple[PyTree, PyTree]:
+    """A scan over blocks of `n` steps, the last of which may be shorter.
+
+    **Arguments:** `body(carry, block) -> (carry, kept)`, whose `kept` has the steps of the block as axis 0.
+
+    **Returns:** the last carry, and what was kept of all steps.
+    """
+    total = jax.tree.leaves(xs)[0].shape[0]
+    whole = total // n
+    pieces = []
+    if whole:
+        blocks = jax.tree.map(lambda a: a[: whole * n].reshape(whole, n, *a.shape[1:]), xs)
+        carry, kept = jax.lax.scan(body, carry, blocks)
+        pieces.append(jax.tree.map(lambda a: a.reshape(whole * n, *a.shape[2:]), kept))
+    if total > whole * n:
+        carry, kept = body(carry, jax.tree.map(lambda a: a[whole * n :], xs))
+        pieces.append(kept)
+    return carry, pieces[0] if len(pieces) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *pieces)
+
+
+def truncated(
+    plan: AbstractPlan,
+    n: int,
+    container: Composite,
+    states: PyTree,
+    xs: PyTree,
+    keys: Array | None,
+    request: PyTree,
+    accumulators: list,
+) -> tuple[PyTree, list, list]:
+    """`plan.run` with gradients that stop at the states every `n` steps."""
+
+    def segment(carry, block):
+        states, accumulators, first = carry
+        xs, keys = block
+        states = jax.tree.map(lambda a: jnp.where(first, a, jax.lax.stop_gradient(a)), states)
+        states, accumulators, kept = plan.run(container, states, xs, keys, request, accumulators)
+        return (states, accumulators, jnp.array(False)), kept
+
+    carry = states, accumulators, jnp.array(True)
+    (states, accumulators, _), kept = over_blocks(segment, carry, (xs, keys), n)
+    return states, accumulators, kept

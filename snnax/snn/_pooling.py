@@ -10,6 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 from .._parameter import POSITIVE, acting, as_parameter, parameter
 from ..functional.surrogate import SuperSpike
 from ._filter import Parameter
+from ._spiking import check_spike_fn
 
 
 class Flatten(eqx.Module):
@@ -32,7 +33,9 @@ class SumPool1d(eqx.Module):
 
     pool: eqx.nn.Pool
 
-    def __init__(self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, use_ceil: bool = False):
+    def __init__(
+        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, use_ceil: bool = False
+    ):
         """**Arguments:** those of `eqx.nn.AvgPool1d`."""
         self.pool = _sum_pool(1, kernel_size, stride, padding, use_ceil)
 
@@ -46,7 +49,9 @@ class SumPool2d(eqx.Module):
 
     pool: eqx.nn.Pool
 
-    def __init__(self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, use_ceil: bool = False):
+    def __init__(
+        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, use_ceil: bool = False
+    ):
         """**Arguments:** those of `eqx.nn.AvgPool2d`."""
         self.pool = _sum_pool(2, kernel_size, stride, padding, use_ceil)
 
@@ -74,8 +79,8 @@ class SpikingMaxPool1d(_SpikingMaxPool):
     """
 
     pool: eqx.nn.Pool
-    threshold: Parameter = parameter(POSITIVE)
     spike_fn: Callable[[Array], Array]
+    threshold: Parameter = parameter(POSITIVE)
 
     def __init__(
         self,
@@ -86,12 +91,13 @@ class SpikingMaxPool1d(_SpikingMaxPool):
         threshold: Parameter = 1.0,
         spike_fn: Callable[[Array], Array] | None = None,
     ):
-        """**Arguments:** `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool1d`; `threshold` and `spike_fn`: see
-        `snn.SpikingLayer`.
+        """**Arguments:** `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool1d`; `threshold` and `spike_fn`:
+        see `snn.SpikingLayer`.
         """
         self.pool = eqx.nn.MaxPool1d(kernel_size, stride, padding)
         self.threshold = as_parameter("snn.SpikingMaxPool1d", "threshold", threshold, POSITIVE)
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
+        check_spike_fn("snn.SpikingMaxPool1d", self.spike_fn)
 
 
 class SpikingMaxPool2d(_SpikingMaxPool):
@@ -101,8 +107,8 @@ class SpikingMaxPool2d(_SpikingMaxPool):
     """
 
     pool: eqx.nn.Pool
-    threshold: Parameter = parameter(POSITIVE)
     spike_fn: Callable[[Array], Array]
+    threshold: Parameter = parameter(POSITIVE)
 
     def __init__(
         self,
@@ -113,9 +119,10 @@ class SpikingMaxPool2d(_SpikingMaxPool):
         threshold: Parameter = 1.0,
         spike_fn: Callable[[Array], Array] | None = None,
     ):
-        """**Arguments:** `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool2d`; `threshold` and `spike_fn`: see
-        `snn.SpikingLayer`.
+        """**Arguments:** `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool2d`; `threshold` and `spike_fn`:
+        see `snn.SpikingLayer`.
         """
         self.pool = eqx.nn.MaxPool2d(kernel_size, stride, padding)
         self.threshold = as_parameter("snn.SpikingMaxPool2d", "threshold", threshold, POSITIVE)
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
+        check_spike_fn("snn.SpikingMaxPool2d", self.spike_fn)

@@ -11,6 +11,7 @@ import jax
 from jaxtyping import Array
 
 from .._parameter import acting, as_parameter, parameter
+from ._filter import Parameter
 
 
 class AbstractReset(eqx.Module):
@@ -41,10 +42,10 @@ class ResetToValue(AbstractReset):
     The reset of `nir.LIF` (`v_reset`) and, with $c = 0$, of snnTorch's `"zero"`.
     """
 
-    value: float | Array = parameter()
+    value: Parameter = parameter()
     stop_gradient: bool = eqx.field(static=True)
 
-    def __init__(self, value: float | Array = 0.0, *, stop_gradient: bool = True):
+    def __init__(self, value: Parameter = 0.0, *, stop_gradient: bool = True):
         """**Arguments:**
 
         - `value`: $c$, in units of the potential; an array is trained. Default 0.

@@ -29,7 +29,9 @@ class Sequential(Container):
     def __init__(self, *layers: Any):
         """**Arguments:** the layers, in order; at least one."""
         if not layers or isinstance(layers[0], (list, tuple)):
-            raise TypeError(f"`snn.Sequential` takes its layers one by one, `snn.Sequential(first, second)`, got {layers}.")
+            raise TypeError(
+                f"`snn.Sequential` takes its layers one by one, `snn.Sequential(first, second)`, got {layers}."
+            )
         for i, layer in enumerate(layers):
             check_child("snn.Sequential", f"layer {i}", layer)
         self.layers = layers
@@ -37,6 +39,9 @@ class Sequential(Container):
     @property
     def children(self) -> tuple[Any, ...]:
         return self.layers
+
+    def consumers(self) -> dict[str, list[Any]]:
+        return {"input": [self.layers[0]]}
 
     def begin(self, x: jax.ShapeDtypeStruct, key: PRNGKeyArray | None) -> tuple[States, jax.ShapeDtypeStruct]:
         in_shape = x.shape
@@ -61,9 +66,7 @@ class Sequential(Container):
             emissions.append(emission)
         return States(tuple(new), states.step + 1, states.in_shape), x, tuple(emissions)
 
-    def sweep(
-        self, states: States, xs: Array, keys: PRNGKeyArray | None, request: PyTree
-    ) -> tuple[States, Array, PyTree]:
+    def sweep(self, states: States, xs: Array, keys: Array | None, request: PyTree) -> tuple[States, Array, PyTree]:
         steps = xs.shape[0]
         xs = self.cast(xs)
         keys = fold_each(keys, states.step + jnp.arange(steps, dtype=jnp.int32))

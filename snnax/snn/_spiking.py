@@ -38,11 +38,11 @@ class SpikingLayer(StatefulLayer):
     the arguments below on to this one, your `__call__` integrates and fires.
     """
 
-    threshold: Parameter = parameter(POSITIVE)
     reset: AbstractReset
     refractory: int = eqx.field(static=True)
     spike_fn: Callable[[Array], Array]
     init_fn: Callable | None
+    threshold: Parameter = parameter(POSITIVE)
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class SpikingLayer(StatefulLayer):
     ):
         r"""**Arguments:**
 
-        - `threshold`: $\theta > 0$, the potential at which a neuron fires. A number is a constant, an array (a scalar, or
-            of a shape that broadcasts to the layer's) is trained, an initialiser `(key, shape, dtype)` draws one for each
-            neuron. Default 1.
+        - `threshold`: $\theta > 0$, the potential at which a neuron fires. A number is a constant, an array (a scalar,
+            or of a shape that broadcasts to the layer's) is trained, an initialiser `(key, shape, dtype)` draws one for
+            each neuron. Default 1.
         - `reset`: an `AbstractReset`. Default `snn.ResetToValue(0.0)`.
         - `refractory`: the number of steps after a spike in which nothing fires; 0 or more. Default 0.
         - `spike_fn`: the surrogate, called on the potential minus the threshold. Default `surrogate.SuperSpike()`.
@@ -78,14 +78,12 @@ class SpikingLayer(StatefulLayer):
             raise TypeError(f"`{owner}`: `reset` must be a reset such as `snn.SubtractReset()`, got {reset!r}.")
         if not isinstance(refractory, int) or isinstance(refractory, bool) or refractory < 0:
             raise ValueError(f"`{owner}`: `refractory` must be a number of time steps, 0 or more, got {refractory!r}.")
-        if not callable(self.spike_fn) or isinstance(self.spike_fn, type):
-            raise TypeError(
-                f"`{owner}`: `spike_fn` must be a surrogate such as `surrogate.SuperSpike(10.0)`, got {spike_fn!r}."
-            )
+        check_spike_fn(owner, self.spike_fn)
+        check_init_fn(owner, init_fn)
 
     def init_potential(self, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter = 0.0) -> Array:
         """The potential before the first step: `rest`, or what `init_fn` draws."""
-        return init_potential(self, in_shape, key, rest)
+        return init_potential(self, self.init_fn, in_shape, key, rest)
 
     def init_countdown(self, in_shape: Sequence[int]) -> Array | None:
         """The steps for which each neuron still rests; `None` where there is no refractory period."""
@@ -94,8 +92,8 @@ class SpikingLayer(StatefulLayer):
     def fire(self, v: Array, previous: Array, countdown: Array | None) -> tuple[Array, Array, Array | None]:
         """Fires, resets and rests.
 
-        **Arguments:** `v`: the potential that was integrated in this step; `previous`: the potential in the state before
-        it; `countdown`: as in the state.
+        **Arguments:** `v`: the potential that was integrated in this step; `previous`: the potential in the state
+        before it; `countdown`: as in the state.
 
         **Returns:** the spikes, and the new potential and countdown for the state.
         """
@@ -112,21 +110,42 @@ class SpikingLayer(StatefulLayer):
         return spike, v, countdown
 
 
-def init_potential(layer: eqx.Module, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter) -> Array:
+def init_potential(
+    layer: eqx.Module, init_fn: Callable | None, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter
+) -> Array:
     """The potential before the first step, after checking that the parameters of `layer` fit `in_shape`."""
     owner = name_of(layer)
+    if not is_shape(in_shape) or in_shape is None:
+        raise TypeError(f"`{owner}`: the shape of an input must be a tuple of sizes such as (8,), got {in_shape!r}.")
     check_shapes(owner, layer, tuple(in_shape))
     dtype = jnp.zeros(()).dtype
-    if layer.init_fn is None:
+    if init_fn is None:
         return jnp.broadcast_to(acting(rest, dtype), tuple(in_shape))
     if key is None:
-        raise ValueError(f"`{owner}`: its `init_fn` draws the initial potential, so `init_state(in_shape, key)` needs a key.")
-    return layer.init_fn(key, tuple(in_shape), dtype)
+        raise ValueError(
+            f"`{owner}`: its `init_fn` draws the initial potential, so `init_state(in_shape, key)` needs a key."
+        )
+    return init_fn(key, tuple(in_shape), dtype)
+
+
+def check_spike_fn(owner: str, spike_fn: object) -> None:
+    if not callable(spike_fn) or isinstance(spike_fn, type):
+        raise TypeError(
+            f"`{owner}`: `spike_fn` must be a surrogate such as `surrogate.SuperSpike(10.0)`, got {spike_fn!r}."
+        )
+
+
+def check_init_fn(owner: str, init_fn: object) -> None:
+    if init_fn is not None and not callable(init_fn):
+        raise TypeError(f"`{owner}`: `init_fn` must be an initialiser `(key, shape, dtype)` or None, got {init_fn!r}.")
 
 
 def in_state_dtype(x: Array, v: Array) -> Array:
     """The input in the dtype in which neurons compute: that of their state, float32 at least."""
-    return jnp.asarray(x).astype(v.dtype)
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating) and not jnp.issubdtype(v.dtype, jnp.complexfloating):
+        raise TypeError(f"These neurons take real inputs, got {x.dtype}. Give its real part or its absolute value.")
+    return x.astype(v.dtype)
 
 
 def in_activation_dtype(out: Array, x: Array) -> Array:

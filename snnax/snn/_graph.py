@@ -1,0 +1,288 @@
+"""Networks of any shape: named layers, joined by edges, with skips, several inputs and outputs, and feedback."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from . import _node
+from ._container import Container, States, expand_children
+from ._merge import AbstractMerge, Add
+from ._node import check_child, fold, fold_each
+from ._topology import Edge, Topology, analyse
+
+
+class Graph(Container):
+    """Named layers, joined by edges.
+
+        net = snn.Graph(
+            {
+                "fc": eqx.nn.Linear(700, 128, key=k1),
+                "lif": snn.LIF([0.95, 0.9]),
+                "back": eqx.nn.Linear(128, 128, key=k2),
+                "out": snn.SimpleLI(0.95),
+            },
+            [("input", "fc"), ("fc", "lif"), ("lif", "out"), ("lif", "back"), snn.Edge("back", "lif", delay=1)],
+            outputs=("out",),
+        )
+        states = net.init_state((700,))
+        states, outs = net(states, xs)          # outs["lif"]: what node "lif" gave, (time, 128)
+
+    All signals without delay pass within a time step, whatever the number of layers between. A node with several edges
+    into it takes their sum, or what `merge` says. An edge that closes a cycle must have a delay of at least one step;
+    its signal waits in the states, and is zero before the first step.
+
+    `outs` is a mapping with an entry for every node. With several inputs, `init_state` and the call take mappings from
+    input names to shapes and to sequences. Layer by layer, only the nodes of a cycle run step by step together.
+    """
+
+    nodes: dict[str, Any]
+    merges: dict[str, AbstractMerge]
+    topology: Topology = eqx.field(static=True)
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Any],
+        edges: Sequence[Edge | tuple[str, str]],
+        *,
+        inputs: Sequence[str] = ("input",),
+        outputs: Sequence[str],
+        merge: AbstractMerge | Mapping[str, AbstractMerge] | None = None,
+    ):
+        """**Arguments:**
+
+        - `nodes`: the layers by name: what `snn.Sequential` takes.
+        - `edges`: pairs of names, `(source, target)`, or `snn.Edge`s with a delay. An edge from an input starts at its
+            name.
+        - `inputs`: the names of the inputs. Default: one, `"input"`.
+        - `outputs`: the nodes whose outputs count as the graph's: what a parent passes on (one), what plots mark.
+        - `merge`: how nodes take several signals in: `snn.Add()` (default) or `snn.Concatenate(axis)` for all, or a
+            mapping from node names.
+
+        **Raises:** `ValueError`, by name, for unknown, doubled and unreachable nodes and for cycles without a delay;
+        `TypeError` for what cannot be a layer.
+        """
+        for what, names in (("inputs", inputs), ("outputs", outputs)):
+            if isinstance(names, str) or not names:
+                raise TypeError(
+                    f'`snn.Graph`: `{what}` must be a tuple of names such as ("{what[:-1]}",), got {names!r}.'
+                )
+        for name, child in nodes.items():
+            check_child("snn.Graph", f"node {name!r}", child)
+        if isinstance(merge, Mapping):
+            unknown = [name for name in merge if name not in nodes]
+            if unknown:
+                raise ValueError(f"`snn.Graph`: `merge` names {unknown}, but the nodes are {list(nodes)}.")
+        merges = merge if isinstance(merge, Mapping) else dict.fromkeys(nodes, merge)
+        self.nodes = dict(nodes)
+        self.merges = {name: merges.get(name) or Add() for name in nodes}
+        for name, one in self.merges.items():
+            if not isinstance(one, AbstractMerge):
+                raise TypeError(
+                    f"`snn.Graph`: `merge` of {name!r} must be `snn.Add()` or `snn.Concatenate(axis)`, got {one!r}."
+                )
+        joined = [edge if isinstance(edge, Edge) else Edge(*edge) for edge in edges]
+        self.topology = analyse(tuple(nodes), joined, tuple(inputs), tuple(outputs))
+
+    @property
+    def children(self) -> tuple[Any, ...]:
+        return tuple(self.nodes[name] for name in self.topology.order)
+
+    def consumers(self) -> dict[str, list[Any]]:
+        """The nodes that each input goes to."""
+        return {
+            name: [self.nodes[edge.target] for edge in self.topology.edges if edge.source == name]
+            for name in self.topology.inputs
+        }
+
+    def begin(self, x: PyTree, key: PRNGKeyArray | None) -> tuple[States, jax.ShapeDtypeStruct]:
+        known = self._by_input(x)
+        in_shape = _node.freeze(jax.tree.map(lambda struct: struct.shape, x, is_leaf=_node.is_struct))
+        layers: dict[str, Any] = {}
+        while len(layers) < len(self.nodes):
+            before = len(layers)
+            for name in self.topology.order:
+                struct = None if name in layers else self._guess(name, known)
+                if struct is not None:
+                    layers[name], known[name] = _node.begin(
+                        "snn.Graph", f"node {name!r}", self.nodes[name], struct, fold(key, _number(name))
+                    )
+            if len(layers) == before:
+                lost = [name for name in self.topology.order if name not in layers]
+                raise ValueError(
+                    f"`snn.Graph`: the shapes of the inputs of {lost} cannot be told: they depend on each other "
+                    "through a "
+                    "cycle. Merge by `snn.Add()` where the cycle closes."
+                )
+        for name in self.topology.order:
+            self._check_shapes(name, known)
+        delayed = {
+            edge.label: jnp.zeros((edge.delay, *known[edge.source].shape), known[edge.source].dtype)
+            for edge in self.topology.edges
+            if edge.delay
+        }
+        return States(layers, jnp.zeros((), jnp.int32), in_shape, delayed), self._output(known)
+
+    def advance(
+        self, states: States, x: PyTree, key: PRNGKeyArray | None, request: PyTree
+    ) -> tuple[States, Array, PyTree]:
+        key = fold(key, states.step)
+        keys = {name: fold(key, _number(name)) for name in self.nodes}
+        signals = self._by_input(self.cast(x))
+        lines = _in_activation_dtype(states.delayed, signals)
+        layers, emissions = {}, {}
+        for name in self.topology.order:
+            arriving = [self._arriving(edge, signals, lines) for edge in self.topology.into(name)]
+            layers[name], signals[name], emissions[name] = self._advance_node(
+                name, states.layers[name], arriving, keys[name], request[name]
+            )
+        delayed = {
+            edge.label: _pushed(edge, lines[edge.label], signals[edge.source])
+            for edge in self.topology.edges
+            if edge.delay
+        }
+        delayed = jax.tree.map(lambda new, old: new.astype(old.dtype), delayed, states.delayed)
+        return States(layers, states.step + 1, states.in_shape, delayed), self._output(signals), emissions
+
+    def sweep(self, states: States, xs: PyTree, keys: Array | None, request: PyTree) -> tuple[States, Array, PyTree]:
+        signals = self._by_input(self.cast(xs))
+        held = _in_activation_dtype(states.delayed, signals)
+        steps = next(iter(signals.values())).shape[0]
+        keys = fold_each(keys, states.step + jnp.arange(steps, dtype=jnp.int32))
+        node_keys = {name: fold_each(keys, _number(name)) for name in self.nodes}
+        layers: dict[str, Any] = {}
+        emissions: dict[str, Any] = {}
+        delayed: dict[str, Array] = {}
+
+        def arriving(edge: Edge) -> Array:
+            if not edge.delay:
+                return signals[edge.source]
+            line = jnp.concatenate([held[edge.label], _like(edge, held[edge.label], signals[edge.source])])
+            delayed[edge.label] = line[steps:]
+            return line[:steps]
+
+        for component, cyclic in zip(self.topology.components, self.topology.cyclic, strict=True):
+            outside = {
+                edge.label: arriving(edge)
+                for name in component
+                for edge in self.topology.into(name)
+                if not (cyclic and edge.source in component)
+            }
+            if cyclic:
+                new, trains, emitted, inner = self._sweep_cycle(component, states, held, outside, node_keys, request)
+                layers.update(new)
+                signals.update(trains)
+                emissions.update(emitted)
+                delayed.update(inner)
+            else:
+                (name,) = component
+                merged = jax.vmap(lambda *signals, name=name: self._merged(name, list(signals)))(*outside.values())
+                layers[name], signals[name], emissions[name] = _node.sweep(
+                    "snn.Graph",
+                    f"node {name!r}",
+                    self.nodes[name],
+                    states.layers[name],
+                    merged,
+                    node_keys[name],
+                    request[name],
+                )
+        delayed = jax.tree.map(lambda new, old: new.astype(old.dtype), delayed, states.delayed)
+        return States(layers, states.step + steps, states.in_shape, delayed), self._output(signals), emissions
+
+    def expand(self, collect: PyTree) -> dict[str, PyTree]:
+        return expand_children("snn.Graph", collect, self.nodes)
+
+    def _sweep_cycle(self, component, states: States, held, outside: dict[str, Array], keys, request):
+        """The nodes of a cycle, step by step together; what comes from outside it is there for all steps."""
+        inner = [e for name in component for e in self.topology.into(name) if e.label not in outside]
+
+        def step(carry, x):
+            layers, lines = carry
+            arriving, node_keys = x
+            signals, new, emissions = {}, {}, {}
+            for name in component:
+                into = [
+                    arriving[edge.label] if edge.label in outside else self._arriving(edge, signals, lines)
+                    for edge in self.topology.into(name)
+                ]
+                new[name], signals[name], emissions[name] = self._advance_node(
+                    name, layers[name], into, node_keys[name], request[name]
+                )
+            lines = {e.label: _pushed(e, lines[e.label], signals[e.source]) for e in inner if e.delay}
+            return (new, lines), (signals, emissions)
+
+        layers = {name: states.layers[name] for name in component}
+        lines = {edge.label: held[edge.label] for edge in inner if edge.delay}
+        xs = outside, {name: keys[name] for name in component}
+        (layers, lines), (signals, emissions) = jax.lax.scan(step, (layers, lines), xs)
+        return layers, signals, emissions, lines
+
+    def _advance_node(self, name: str, state, arriving: list[Array], key, request):
+        x = self._merged(name, arriving)
+        return _node.advance("snn.Graph", f"node {name!r}", self.nodes[name], state, x, key, request)
+
+    def _merged(self, name: str, arriving: list[Array]) -> Array:
+        return arriving[0] if len(arriving) == 1 else self.merges[name](arriving)
+
+    def _arriving(self, edge: Edge, signals: Mapping[str, Array], delayed: Mapping[str, Array]) -> Array:
+        return delayed[edge.label][0] if edge.delay else signals[edge.source]
+
+    def _guess(self, name: str, known: Mapping[str, jax.ShapeDtypeStruct]) -> jax.ShapeDtypeStruct | None:
+        """What goes into a node, as far as it can be told from the sources whose outputs are known."""
+        structs = [known.get(edge.source) for edge in self.topology.into(name)]
+        found = [struct for struct in structs if struct is not None]
+        if not found:
+            return None
+        shape = found[0].shape
+        if len(structs) > 1:
+            shape = self.merges[name].guess([None if struct is None else struct.shape for struct in structs])
+        return None if shape is None else jax.ShapeDtypeStruct(shape, found[0].dtype)
+
+    def _check_shapes(self, name: str, known: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+        edges = self.topology.into(name)
+        shapes = {edge.label: known[edge.source].shape for edge in edges}
+        if len(edges) > 1 and not self.merges[name].fits(list(shapes.values())):
+            raise ValueError(
+                f"`snn.Graph`: node {name!r} merges signals by `{self.merges[name]}` that do not fit each other: "
+                f"{shapes}. "
+                "`snn.Add()` wants one shape, `snn.Concatenate(axis)` shapes that differ in that axis alone."
+            )
+
+    def _by_input(self, x: PyTree) -> dict[str, Any]:
+        return dict(x) if isinstance(x, Mapping) else {self.topology.inputs[0]: x}
+
+    def _output(self, signals: Mapping[str, Any]) -> Any:
+        outputs = {name: signals[name] for name in self.topology.outputs}
+        return outputs[self.topology.outputs[0]] if len(outputs) == 1 else outputs
+
+
+def _number(name: str) -> int:
+    """The number of a node for its keys: of its name alone, so that other nodes do not change its random numbers."""
+    return zlib.crc32(name.encode())
+
+
+def _in_activation_dtype(delayed: dict[str, Array], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """What waits on the edges, in the dtype of the inputs if that is narrower than the one that it is kept in."""
+    dtypes = [x.dtype for x in inputs.values() if jnp.issubdtype(x.dtype, jnp.inexact)]
+    if not dtypes:
+        return delayed
+    narrow = jnp.finfo(dtypes[0]).bits
+    return {n: a.astype(dtypes[0]) if jnp.finfo(a.dtype).bits > narrow else a for n, a in delayed.items()}
+
+
+def _like(edge: Edge, line: Array, signal: Array) -> Array:
+    if signal.dtype != line.dtype:
+        raise TypeError(
+            f"`snn.Graph`: the delayed edge {edge.label!r} holds {line.dtype} but was given {signal.dtype}. Give the "
+            "network "
+            f"inputs of the dtype of its parameters."
+        )
+    return signal
+
+
+def _pushed(edge: Edge, line: Array, signal: Array) -> Array:
+    return jnp.concatenate([line[1:], _like(edge, line, signal)[None]])

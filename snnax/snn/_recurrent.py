@@ -1,0 +1,101 @@
+"""Neurons that hear themselves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from .._parameter import REAL, Fixed, acting, as_parameter, check_shapes, parameter
+from . import _node
+from ._layer import StatefulLayer
+from ._node import check_child, fold
+from ._spiking import in_activation_dtype
+
+
+class RecurrentState(eqx.Module):
+    """The states of the `neuron` and of the `synapse` (`None` where it has none), and the last output `out`."""
+
+    neuron: PyTree
+    synapse: PyTree
+    out: Array
+
+
+class Elementwise(eqx.Module):
+    """Each output multiplied by a weight of its own: the synapse of neurons that hear only themselves."""
+
+    weight: float | Array | Fixed = parameter()
+
+    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        """**Arguments:** `x`: an array to whose shape the weight broadcasts. **Returns:** the product, in its dtype."""
+        return x * acting(self.weight, x.dtype)
+
+
+class Recurrent(StatefulLayer):
+    r"""Neurons whose output comes back to them through a synapse, one step later.
+
+    $$y_t = \text{neuron}\big(x_t + \text{synapse}(y_{t-1})\big), \qquad y_{-1} = 0$$
+
+    The delay lies before the synapse, so a bias of the synapse acts in the first step. Any neuron (or container) with
+    any layer: all to all, on feature maps, one to one.
+
+        snn.Recurrent(snn.LIF([0.95, 0.9]), eqx.nn.Linear(128, 128, key=key))
+        snn.Recurrent(snn.LIF([0.95, 0.9]), eqx.nn.Conv2d(16, 16, 3, padding=1, key=key))
+        snn.Recurrent(snn.SimpleLIF(0.9), jnp.full((128,), -0.5))
+    """
+
+    neuron: Any
+    synapse: Any
+
+    def __init__(self, neuron: Any, synapse: Any):
+        """**Arguments:**
+
+        - `neuron`: a layer or a container whose output has the shape that the synapse takes.
+        - `synapse`: a layer, a container or an Equinox module without state that maps the output to the shape of the
+            input; or a weight for each neuron: a number (a constant) or an array that broadcasts to the output
+            (trained).
+        """
+        if isinstance(synapse, Fixed) or not callable(synapse):
+            synapse = Elementwise(as_parameter("snn.Recurrent", "synapse", synapse, REAL))
+        check_child("snn.Recurrent", "the neuron", neuron)
+        check_child("snn.Recurrent", "the synapse", synapse)
+        self.neuron = neuron
+        self.synapse = synapse
+
+    def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> RecurrentState:
+        """The states of neuron and synapse, and an output of zeros."""
+        in_shape = tuple(in_shape)
+        children = (self.synapse, self.neuron)
+        x = jax.ShapeDtypeStruct(in_shape, _node.input_dtype(children[1:], children))
+        neuron, out = _node.begin("snn.Recurrent", "the neuron", self.neuron, x, fold(key, 0))
+        if isinstance(self.synapse, Elementwise):
+            check_shapes("snn.Recurrent", self.synapse, out.shape)
+        synapse, feedback = _node.begin("snn.Recurrent", "the synapse", self.synapse, out, fold(key, 1))
+        if feedback.shape != in_shape:
+            raise ValueError(
+                f"`snn.Recurrent`: the synapse must map the neurons' output of shape {out.shape} to the shape of the "
+                "input, "
+                f"{in_shape}, but gives {feedback.shape}."
+            )
+        return RecurrentState(neuron, synapse, jnp.zeros(out.shape, out.dtype))
+
+    def __call__(
+        self, state: RecurrentState, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[RecurrentState, Array]:
+        """**Arguments:** `x`: the input of the neurons. **Returns:** the new state, and the neurons' output."""
+        last = in_activation_dtype(state.out, x)
+        synapse, feedback, _ = _node.advance(
+            "snn.Recurrent", "the synapse", self.synapse, state.synapse, last, fold(key, 1), _node.nothing(self.synapse)
+        )
+        neuron, out, _ = _node.advance(
+            "snn.Recurrent",
+            "the neuron",
+            self.neuron,
+            state.neuron,
+            x + feedback,
+            fold(key, 0),
+            _node.nothing(self.neuron),
+        )
+        return RecurrentState(neuron, synapse, out.astype(state.out.dtype)), out
