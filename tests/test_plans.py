@@ -1,0 +1,135 @@
+"""Plans change the order of computation and nothing else; truncation means the same under every plan."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+import snnax.snn as snn
+
+PLANS = [snn.StepByStep(), snn.LayerByLayer(), snn.Chunked(3), snn.Chunked()]
+STEPS = 7
+
+
+def close(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def model(getkey):
+    return snn.Sequential(
+        eqx.nn.Linear(3, 4, key=getkey()),
+        snn.Recurrent(snn.LIF([jnp.array(0.9), 0.8], threshold=0.5), eqx.nn.Linear(4, 4, key=getkey())),
+        snn.Residual(snn.Sequential(eqx.nn.Linear(4, 4, key=getkey()), snn.SimpleLIF(0.8))),
+        snn.SimpleLI(0.9),
+    )
+
+
+def loss(model, xs, cut=None, **call):
+    """A loss over all steps; `cut` detaches the states by hand before every so many steps."""
+    states = model.init_state(xs.shape[1:])
+    if cut is None:
+        _, outs = model(states, xs, **call)
+        return jnp.sum(outs[-1] ** 2)
+    total = 0.0
+    for t, x in enumerate(xs):
+        if t and t % cut == 0:
+            states = jax.lax.stop_gradient(states)
+        states, outs = model.step(states, x)
+        total += jnp.sum(outs[-1] ** 2)
+    return total
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_truncation_detaches_the_states_and_nothing_else(model, getkey, plan):
+    xs = 1 + jr.normal(getkey(), (STEPS, 3))
+
+    @eqx.filter_jit
+    def gradients(model, xs):
+        by_hand = {n: eqx.filter_grad(loss)(model, xs, cut=n) for n in (1, 3)}
+        by_plan = {n: eqx.filter_grad(loss)(model, xs, plan=plan, truncate=n) for n in (1, 3, STEPS, STEPS + 5)}
+        return by_hand, by_plan, eqx.filter_grad(loss)(model, xs, plan=plan)
+
+    by_hand, by_plan, full = gradients(model, xs)
+    close(by_plan[1], by_hand[1])
+    close(by_plan[3], by_hand[3])
+    close(by_plan[STEPS], full)
+    close(by_plan[STEPS + 5], full)
+    assert not np.allclose(by_plan[1].layers[1].synapse.weight, full.layers[1].synapse.weight, atol=1e-5)
+
+
+def test_bug_15_truncation_to_the_whole_sequence_is_full_back_propagation(model, getkey):
+    xs = 1 + jr.normal(getkey(), (STEPS, 3))
+    gradient = eqx.filter_jit(eqx.filter_grad(loss))
+    close(gradient(model, xs, truncate=STEPS), gradient(model, xs))
+
+
+def test_truncation_counts_from_the_end_of_the_burn_in(model, getkey):
+    xs = 1 + jr.normal(getkey(), (STEPS, 3))
+    gradient = eqx.filter_jit(eqx.filter_grad(loss))
+    full = gradient(model, xs, burnin=3, truncate=4)
+    close(full, gradient(model, xs, burnin=3))
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_collectors_accumulate_across_chunks_and_segments(model, getkey, plan):
+    xs = 1 + jr.normal(getkey(), (STEPS, 3))
+    states = model.init_state((3,))
+    _, trains = model(states, xs)
+    for call in ({}, {"truncate": 2}, {"burnin": 2, "truncate": 2}):
+        _, sums = model(states, xs, plan=plan, collect=snn.Sum(), **call)
+        close(sums, [train.sum(0) for train in trains])
+        _, (first, *_) = model(states, xs, plan=plan, collect={1: snn.FirstSpike(), 0: snn.Max()}, **call)
+        close(first, trains[0].max(0))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 7, 100])
+def test_any_length_of_chunk_gives_the_same_gradient(model, getkey, chunk):
+    xs = 1 + jr.normal(getkey(), (STEPS, 3))
+    gradient = eqx.filter_jit(eqx.filter_grad(loss))
+    close(gradient(model, xs, plan=snn.Chunked(chunk)), gradient(model, xs, plan=snn.StepByStep()))
+
+
+def test_chunks_need_less_memory_than_whole_trains(getkey):
+    model = snn.Sequential(eqx.nn.Linear(8, 64, key=getkey()), snn.LIF([0.9, 0.8]), snn.SimpleLI(0.9))
+    states = model.init_state((8,))
+
+    def bytes_needed(plan, collect):
+        def total(model, xs):
+            _, outs = model(states, xs, plan=plan, collect=collect)
+            return sum(jnp.sum(out**2) for out in outs)
+
+        step = jax.jit(lambda model, xs: eqx.filter_grad(total)(model, xs))
+        return step.lower(model, jnp.zeros((900, 8))).compile().memory_analysis().temp_size_in_bytes
+
+    assert bytes_needed(snn.Chunked(), snn.Sum()) < bytes_needed(snn.StepByStep(), snn.Trains()) / 5
+
+
+def test_forward_over_reverse_works_under_every_plan(model, getkey):
+    xs = 1 + jr.normal(getkey(), (4, 3))
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+    direction = jax.tree.map(jnp.ones_like, params)
+
+    @eqx.filter_jit
+    def hessian_vector(plan):
+        gradient = jax.grad(lambda params: loss(eqx.combine(params, static), xs, plan=plan))
+        return jax.jvp(gradient, (params,), (direction,))[1]
+
+    wanted = hessian_vector(snn.StepByStep())
+    for plan in PLANS[1:3]:
+        close(hessian_vector(plan), wanted)
+
+
+@pytest.mark.parametrize("steps", [0, -2, 2.5, True])
+def test_a_chunk_that_is_no_number_of_steps_is_refused(steps, unchecked):
+    with pytest.raises(ValueError, match="the number of steps in a chunk must be 1 or more"):
+        snn.Chunked(steps)
+
+
+@pytest.mark.parametrize("truncate", [0, -1, True])
+def test_a_truncation_that_is_no_number_of_steps_is_refused(model, truncate):
+    with pytest.raises(ValueError, match="`truncate` must be a number of steps, 1 or more, or None"):
+        model(model.init_state((3,)), jnp.ones((4, 3)), truncate=truncate)
