@@ -175,7 +175,7 @@ class Container(Composite):
             return {name: _cast(one, dtypes[name]) for name, one in x.items()}
         return _cast(x, *dtypes.values())
 
-    def _accumulators(self, states: States, xs: Array, key: PRNGKeyArray | None, request: PyTree) -> list:
+    def _accumulators(self, states: States, xs: PyTree, key: PRNGKeyArray | None, request: PyTree) -> list:
         if not accumulates(request):
             return [None] * _count(request)
         x = jax.tree.map(lambda a: a[0], xs)

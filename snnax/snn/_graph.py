@@ -99,7 +99,7 @@ class Graph(Container):
             for name in self.topology.inputs
         }
 
-    def begin(self, x: PyTree, key: PRNGKeyArray | None) -> tuple[States, jax.ShapeDtypeStruct]:
+    def begin(self, x: PyTree, key: PRNGKeyArray | None) -> tuple[States, PyTree]:
         known = self._by_input(x)
         in_shape = _node.freeze(jax.tree.map(lambda struct: struct.shape, x, is_leaf=_node.is_struct))
         layers: dict[str, Any] = {}
@@ -129,7 +129,7 @@ class Graph(Container):
 
     def advance(
         self, states: States, x: PyTree, key: PRNGKeyArray | None, request: PyTree
-    ) -> tuple[States, Array, PyTree]:
+    ) -> tuple[States, Any, PyTree]:
         key = fold(key, states.step)
         keys = {name: fold(key, _number(name)) for name in self.nodes}
         signals = self._by_input(self.cast(x))
@@ -148,7 +148,7 @@ class Graph(Container):
         delayed = jax.tree.map(lambda new, old: new.astype(old.dtype), delayed, states.delayed)
         return States(layers, states.step + 1, states.in_shape, delayed), self._output(signals), emissions
 
-    def sweep(self, states: States, xs: PyTree, keys: Array | None, request: PyTree) -> tuple[States, Array, PyTree]:
+    def sweep(self, states: States, xs: PyTree, keys: Array | None, request: PyTree) -> tuple[States, Any, PyTree]:
         signals = self._by_input(self.cast(xs))
         held = _in_activation_dtype(states.delayed, signals)
         steps = next(iter(signals.values())).shape[0]
