@@ -152,10 +152,6 @@ def _weights_in(module: eqx.Module, dtype: Any) -> eqx.Module:
     return jax.tree.map(cast, module, is_leaf=lambda node: node is not module and isinstance(node, eqx.Module))
 
 
-def _equal(a: PyTree, b: PyTree) -> bool:
-    return _difference(a, b) is None
-
-
 def _difference(a: PyTree, b: PyTree) -> str | None:
     leaves_a, _ = jax.tree_util.tree_flatten_with_path(a)
     for (path, x), y in zip(leaves_a, jax.tree.leaves(b), strict=True):

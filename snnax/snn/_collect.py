@@ -84,7 +84,9 @@ class FirstSpike(AbstractCollector):
     $$t = \sum_t \prod_{t' \le t} (1 - s_{t'})$$
 
     for outputs of 0 and 1. Written so, the surrogate gradient of the spikes flows: $\partial t / \partial s_k$ is minus
-    the time that passed between a spike at step $k$ and the next. Of shape `out_shape`, in float32 at least.
+    the time between step $k$ and the next spike after it, for steps up to the first spike, and 0 for later ones.
+
+    Of shape `out_shape`, in float32 at least.
     """
 
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
