@@ -85,7 +85,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--out", default="runs/dvs_gesture", help="where results go (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--seed", type=int, default=0, help="of the network and of training (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=60, help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=75, help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=16, help="(default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=4e-3, help="the highest (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=32, help="time steps of a recording (default: %(default)s)")

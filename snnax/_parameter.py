@@ -217,10 +217,8 @@ def check_shapes(owner: str, module: eqx.Module, in_shape: tuple[int, ...]) -> N
             if not fits:
                 raise ValueError(
                     f"`{owner}`: `{name}` has the shape {shape}, but the layer is given inputs of shape {in_shape}. "
-                    "Give a "
-                    "scalar (one value for all neurons), the shape of the inputs, or one that broadcasts to it, such "
-                    "as "
-                    "(channels, 1, 1)."
+                    "Give a scalar (one value for all neurons), the shape of the inputs, or one that broadcasts to "
+                    "it, such as (channels, 1, 1)."
                 )
     for field in dataclasses.fields(module):
         if isinstance(getattr(module, field.name), eqx.Module):

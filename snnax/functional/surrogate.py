@@ -210,6 +210,6 @@ class Custom(AbstractSurrogate):
         """Raises `TypeError`: a derivative alone does not say how its integral depends on its parameters."""
         raise TypeError(
             "`surrogate.Custom` was made from a derivative alone, so its parameters cannot be trained. Give them as "
-            "Python "
-            "numbers (constants), or write a subclass of `surrogate.AbstractSurrogate` with an `antiderivative`."
+            "Python numbers (constants), or write a subclass of `surrogate.AbstractSurrogate` with an "
+            "`antiderivative`."
         )

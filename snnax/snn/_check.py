@@ -132,8 +132,7 @@ def _check_dtypes(owner: str, layer: Any, in_shape: Sequence[int], key: PRNGKeyA
         if out.dtype != dtype:
             raise ValueError(
                 f"{owner}: the output must have the dtype of the input, `out.astype(x.dtype)`; for {jnp.dtype(dtype)} "
-                "it is "
-                f"{out.dtype}."
+                f"it is {out.dtype}."
             )
 
 

@@ -206,8 +206,7 @@ class Container(Composite):
                 batched = jnp.shape(b)[1:] == a.shape and a.dtype == jnp.result_type(b)
                 raise ValueError(
                     f"`{owner}`: the state at `states{jax.tree_util.keystr(path)}` must have the shape {a.shape} and "
-                    "the "
-                    f"dtype {a.dtype}, got {jnp.shape(b)} and {jnp.result_type(b)}. "
+                    f"the dtype {a.dtype}, got {jnp.shape(b)} and {jnp.result_type(b)}. "
                     + ("For a batch: `jax.vmap(model, in_axes=(0, 0))`." if batched else remedy)
                 )
 
@@ -231,8 +230,7 @@ class Container(Composite):
         if name == "init_states":
             raise AttributeError(
                 f"`{name_of(self)}` has no `init_states`; it is `init_state(in_shape, key)`, and infers all shapes "
-                "from the "
-                "shape of one input at one time step."
+                "from the shape of one input at one time step."
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -251,8 +249,7 @@ def expand_children(owner: str, collect: PyTree, children: Mapping[Any, Any]) ->
     else:
         raise ValueError(
             f"`{owner}`: `collect` must be a collector such as `snn.Sum()`, a mapping from layers to collectors, or "
-            "one "
-            f"entry for each of the {len(children)} layers, got {collect!r}."
+            f"one entry for each of the {len(children)} layers, got {collect!r}."
         )
     return {name: _expand_child(owner, name, children[name], entry) for name, entry in entries.items()}
 

@@ -63,8 +63,7 @@ def as_decays(owner: str, value, names: Sequence[str], *, shape, key) -> tuple[P
         right = f"{owner}({'[0.95, 0.9]' if len(names) == 2 else '0.95'}, shape=(8, 8), key=key)"
         raise ValueError(
             f"`{owner}`: `decay_constants` must hold {len(names)} ({one_each}), and `shape` the sizes of one example; "
-            "got "
-            f"`decay_constants={value}` and `shape={shape}`. The decays come first: `{right}`."
+            f"got `decay_constants={value}` and `shape={shape}`. The decays come first: `{right}`."
         )
     return tuple(
         as_parameter(owner, "decay_constants", one, DECAY, of=f" for the {name}", shape=shape, key=subkey)

@@ -115,8 +115,7 @@ class Graph(Container):
                 lost = [name for name in self.topology.order if name not in layers]
                 raise ValueError(
                     f"`snn.Graph`: the shapes of the inputs of {lost} cannot be told: they depend on each other "
-                    "through a "
-                    "cycle. Merge by `snn.Add()` where the cycle closes."
+                    "through a cycle. Merge by `snn.Add()` where the cycle closes."
                 )
         for name in self.topology.order:
             self._check_shapes(name, known)
@@ -248,8 +247,8 @@ class Graph(Container):
         if len(edges) > 1 and not self.merges[name].fits(list(shapes.values())):
             raise ValueError(
                 f"`snn.Graph`: node {name!r} merges signals by `{self.merges[name]}` that do not fit each other: "
-                f"{shapes}. "
-                "`snn.Add()` wants one shape, `snn.Concatenate(axis)` shapes that differ in that axis alone."
+                f"{shapes}. `snn.Add()` wants one shape, `snn.Concatenate(axis)` shapes that differ in that axis "
+                "alone."
             )
 
     def _by_input(self, x: PyTree) -> dict[str, Any]:
@@ -278,8 +277,7 @@ def _like(edge: Edge, line: Array, signal: Array) -> Array:
     if signal.dtype != line.dtype:
         raise TypeError(
             f"`snn.Graph`: the delayed edge {edge.label!r} holds {line.dtype} but was given {signal.dtype}. Give the "
-            "network "
-            f"inputs of the dtype of its parameters."
+            "network inputs of the dtype of its parameters."
         )
     return signal
 

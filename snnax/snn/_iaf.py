@@ -19,9 +19,8 @@ def _integrated(v: Array, x: Array, gain: Gain, leak: Parameter) -> Array:
 def _refuse_unity(owner: str, gain) -> None:
     if isinstance(gain, UnityGain):
         raise ValueError(
-            f"`{owner}`: `gain` of the membrane cannot be `snn.UnityGain()`: the membrane does not decay, so 1 - decay "
-            "is 0 "
-            "and nothing would ever reach the threshold. Give a number or an array."
+            f"`{owner}`: `gain` of the membrane cannot be `snn.UnityGain()`: the membrane does not decay, so 1 - "
+            "decay is 0 and nothing would ever reach the threshold. Give a number or an array."
         )
 
 

@@ -53,8 +53,8 @@ def check_child(owner: str, where: str, child: Any) -> None:
     if isinstance(child, eqx.nn.StatefulLayer) and child.is_stateful():
         raise TypeError(
             f"`{owner}`: {where}, `{type(child).__name__}`, keeps its state in an `eqx.nn.State`, which a time loop "
-            "cannot "
-            "thread. Use a normalisation without running statistics, such as `eqx.nn.LayerNorm` or `eqx.nn.GroupNorm`."
+            "cannot thread. Use a normalisation without running statistics, such as `eqx.nn.LayerNorm` or "
+            "`eqx.nn.GroupNorm`."
         )
     if isinstance(child, (Composite, StatefulLayer)):
         return
@@ -71,8 +71,7 @@ def check_child(owner: str, where: str, child: Any) -> None:
     if hidden:
         raise TypeError(
             f"`{owner}`: {where}, `{type(child).__name__}`, holds `{type(hidden[0]).__name__}`, whose state it would "
-            "lose. "
-            "Use `snn.Sequential` in its place, or make it a `snn.StatefulLayer`."
+            "lose. Use `snn.Sequential` in its place, or make it a `snn.StatefulLayer`."
         )
 
 
@@ -119,8 +118,7 @@ def noted(owner: str, where: str, child: Any, x: Any, key: Any = None) -> Iterat
         without = ", without a key (a call takes one: `model(states, xs, key)`)" if key is None else ""
         error.add_note(
             f"`{owner}`: in {where}, {describe(child)}, given an input of shape {jnp.shape(x)} and dtype {x.dtype} at "
-            "one "
-            f"time step{without}{expected}."
+            f"one time step{without}{expected}."
         )
         raise
 

@@ -47,8 +47,7 @@ class Parallel(StatefulLayer):
         if not self.merge.fits(shapes):
             raise ValueError(
                 f"`snn.Parallel`: the outputs of the branches have the shapes {shapes}, which `{self.merge}` cannot "
-                "merge. "
-                "`snn.Add()` wants one shape, `snn.Concatenate(axis)` shapes that differ in that axis alone."
+                "merge. `snn.Add()` wants one shape, `snn.Concatenate(axis)` shapes that differ in that axis alone."
             )
         return tuple(state for state, _ in begun)
 

@@ -76,8 +76,7 @@ class Recurrent(StatefulLayer):
         if feedback.shape != in_shape:
             raise ValueError(
                 f"`snn.Recurrent`: the synapse must map the neurons' output of shape {out.shape} to the shape of the "
-                "input, "
-                f"{in_shape}, but gives {feedback.shape}."
+                f"input, {in_shape}, but gives {feedback.shape}."
             )
         return RecurrentState(neuron, synapse, jnp.zeros(out.shape, out.dtype))
 
