@@ -37,11 +37,6 @@ class Container(Composite):
     the place of a layer, and its entry in the `outs` of that is its own `outs`.
     """
 
-    @property
-    @abc.abstractmethod
-    def children(self) -> tuple[Any, ...]:
-        """The layers."""
-
     @abc.abstractmethod
     def consumers(self) -> dict[str, list[Any]]:
         """For every input by name, the children that it goes to."""

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from . import _node
+from . import _loop, _node
 from ._container import Container, States, expand_children
 from ._merge import AbstractMerge, Add
 from ._node import check_child, fold, fold_each
@@ -135,9 +135,9 @@ class Graph(Container):
         lines = _in_activation_dtype(states.delayed, signals)
         layers, emissions = {}, {}
         for name in self.topology.order:
-            arriving = [self._arriving(edge, signals, lines) for edge in self.topology.into(name)]
-            layers[name], signals[name], emissions[name] = self._advance_node(
-                name, states.layers[name], arriving, keys[name], request[name]
+            arriving = [_arriving(edge, signals, lines) for edge in self.topology.into(name)]
+            layers[name], signals[name], emissions[name] = _advance_node(
+                name, self.nodes[name], self.merges[name], states.layers[name], arriving, keys[name], request[name]
             )
         delayed = {
             edge.label: _pushed(edge, lines[edge.label], signals[edge.source])
@@ -179,7 +179,8 @@ class Graph(Container):
                 delayed.update(inner)
             else:
                 (name,) = component
-                merged = jax.vmap(lambda *signals, name=name: self._merged(name, list(signals)))(*outside.values())
+                merge = self.merges[name]
+                merged = jax.vmap(lambda *signals, merge=merge: _merged(merge, list(signals)))(*outside.values())
                 layers[name], signals[name], emissions[name] = _node.sweep(
                     "snn.Graph",
                     f"node {name!r}",
@@ -199,17 +200,18 @@ class Graph(Container):
         """The nodes of a cycle, step by step together; what comes from outside it is there for all steps."""
         inner = [e for name in component for e in self.topology.into(name) if e.label not in outside]
 
-        def step(carry, x):
+        def step(parts, carry, x):
+            nodes, merges = parts
             layers, lines = carry
             arriving, node_keys = x
             signals, new, emissions = {}, {}, {}
             for name in component:
                 into = [
-                    arriving[edge.label] if edge.label in outside else self._arriving(edge, signals, lines)
+                    arriving[edge.label] if edge.label in arriving else _arriving(edge, signals, lines)
                     for edge in self.topology.into(name)
                 ]
-                new[name], signals[name], emissions[name] = self._advance_node(
-                    name, layers[name], into, node_keys[name], request[name]
+                new[name], signals[name], emissions[name] = _advance_node(
+                    name, nodes[name], merges[name], layers[name], into, node_keys[name], request[name]
                 )
             lines = {e.label: _pushed(e, lines[e.label], signals[e.source]) for e in inner if e.delay}
             return (new, lines), (signals, emissions)
@@ -217,18 +219,9 @@ class Graph(Container):
         layers = {name: states.layers[name] for name in component}
         lines = {edge.label: held[edge.label] for edge in inner if edge.delay}
         xs = outside, {name: keys[name] for name in component}
-        (layers, lines), (signals, emissions) = jax.lax.scan(step, (layers, lines), xs)
+        parts = {name: self.nodes[name] for name in component}, {name: self.merges[name] for name in component}
+        (layers, lines), (signals, emissions) = _loop.scan(step, parts, (layers, lines), xs)
         return layers, signals, emissions, lines
-
-    def _advance_node(self, name: str, state, arriving: list[Array], key, request):
-        x = self._merged(name, arriving)
-        return _node.advance("snn.Graph", f"node {name!r}", self.nodes[name], state, x, key, request)
-
-    def _merged(self, name: str, arriving: list[Array]) -> Array:
-        return arriving[0] if len(arriving) == 1 else self.merges[name](arriving)
-
-    def _arriving(self, edge: Edge, signals: Mapping[str, Array], delayed: Mapping[str, Array]) -> Array:
-        return delayed[edge.label][0] if edge.delay else signals[edge.source]
 
     def _guess(self, name: str, known: Mapping[str, jax.ShapeDtypeStruct]) -> jax.ShapeDtypeStruct | None:
         """What goes into a node, as far as it can be told from the sources whose outputs are known."""
@@ -262,6 +255,18 @@ class Graph(Container):
 def _number(name: str) -> int:
     """The number of a node for its keys: of its name alone, so that other nodes do not change its random numbers."""
     return zlib.crc32(name.encode())
+
+
+def _advance_node(name: str, node: Any, merge: AbstractMerge, state: PyTree, arriving: list[Array], key, request):
+    return _node.advance("snn.Graph", f"node {name!r}", node, state, _merged(merge, arriving), key, request)
+
+
+def _merged(merge: AbstractMerge, arriving: list[Array]) -> Array:
+    return arriving[0] if len(arriving) == 1 else merge(arriving)
+
+
+def _arriving(edge: Edge, signals: Mapping[str, Array], delayed: Mapping[str, Array]) -> Array:
+    return delayed[edge.label][0] if edge.delay else signals[edge.source]
 
 
 def _in_activation_dtype(delayed: dict[str, Array], inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -23,6 +23,11 @@ from ._layer import StatefulLayer, name_of
 class Composite(eqx.Module):
     """What a parent needs of a container among its children."""
 
+    @property
+    @abc.abstractmethod
+    def children(self) -> tuple[Any, ...]:
+        """The layers, each of which runs once in a step."""
+
     @abc.abstractmethod
     def begin(self, x: PyTree, key: PRNGKeyArray | None) -> tuple[PyTree, PyTree]:
         """The first states, and what the output of one step looks like, for inputs that look like `x`."""
@@ -44,6 +49,15 @@ class Composite(eqx.Module):
     @abc.abstractmethod
     def expand(self, collect: PyTree) -> PyTree:
         """What is asked for, spelled out for every child."""
+
+
+class Nest(StatefulLayer):
+    """A layer made of layers, each of which runs once in a step."""
+
+    @property
+    @abc.abstractmethod
+    def children(self) -> tuple[Any, ...]:
+        """The layers."""
 
 
 def check_child(owner: str, where: str, child: Any) -> None:
@@ -133,7 +147,7 @@ def begin(
     some_key = jax.eval_shape(lambda: jr.key(0))
     with noted(owner, where, child, x, some_key):
         if not isinstance(child, StatefulLayer):
-            return None, _one_array(child, jax.eval_shape(lambda x, key: _call(child, x, key), x, some_key))
+            return None, _one_array(child, jax.eval_shape(lambda x, key: call(child, x, key), x, some_key))
         state = child.init_state(x.shape, key)
         new, out = jax.eval_shape(lambda state, x, key: child(state, x, key=key), state, x, some_key)
         before = jax.eval_shape(lambda: state)
@@ -159,7 +173,7 @@ def advance(
         if isinstance(child, StatefulLayer):
             state, out = child(state, x, key=key)
         else:
-            out = _call(child, x, key)
+            out = call(child, x, key)
         return state, out, Emission(out, state if wants_states(request) else None)
 
 
@@ -172,7 +186,7 @@ def sweep(
             return child.sweep(state, xs, keys, request)
     with noted(owner, where, child, jax.eval_shape(lambda xs: xs[0], xs), keys):
         if not isinstance(child, StatefulLayer):
-            outs = jax.vmap(lambda x, key: _call(child, x, key))(xs, keys)
+            outs = over_steps(child, xs, keys)
             return None, outs, Emission(outs, None)
         if not wants_states(request):
             state, outs = child.over_time(state, xs, keys=keys)
@@ -185,6 +199,25 @@ def sweep(
 
         state, (outs, states) = jax.lax.scan(step, state, (xs, keys))
         return state, outs, Emission(outs, states)
+
+
+def call(child: Any, x: Any, key: PRNGKeyArray | None) -> Array:
+    """What a layer without state gives for the input of one step."""
+    parameters = inspect.signature(child.__call__).parameters
+    takes_key = "key" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return child(x, key=key) if takes_key else child(x)
+
+
+def over_steps(child: Any, xs: Any, keys: Array | None) -> Array:
+    """What a layer without state gives for the inputs of all steps.
+
+    A linear layer is one product `xs @ W.T`: mapped over steps, its `W @ x` leaves a result that must be transposed,
+    which takes XLA on a CPU as long as the product itself.
+    """
+    if type(child) is eqx.nn.Linear and isinstance(child.in_features, int) and isinstance(child.out_features, int):
+        outs = xs @ child.weight.T
+        return outs if child.bias is None else outs + child.bias
+    return jax.vmap(lambda x, key: call(child, x, key))(xs, keys)
 
 
 def fold(key: PRNGKeyArray | None, number: Any) -> PRNGKeyArray | None:
@@ -216,12 +249,6 @@ def input_dtype(consumers: Sequence[Any], children: Sequence[Any]) -> Any:
     weights = [leaf for leaf in jax.tree.leaves(children, is_leaf=is_neuron) if eqx.is_inexact_array(leaf)]
     arrays = weights or [leaf for leaf in jax.tree.leaves(children) if eqx.is_inexact_array(leaf)]
     return arrays[0].dtype if arrays else jnp.zeros(()).dtype
-
-
-def _call(child: Any, x: Array, key: PRNGKeyArray | None) -> Array:
-    parameters = inspect.signature(child.__call__).parameters
-    takes_key = "key" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return child(x, key=key) if takes_key else child(x)
 
 
 def _one_array(child: Any, out: PyTree) -> jax.ShapeDtypeStruct:

@@ -8,12 +8,11 @@ import jax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from . import _node
-from ._layer import StatefulLayer
 from ._merge import AbstractMerge, Add
-from ._node import check_child, fold, fold_each
+from ._node import Nest, check_child, fold, fold_each
 
 
-class Parallel(StatefulLayer):
+class Parallel(Nest):
     """Branches that all take the same input; their outputs are merged.
 
         snn.Parallel(eqx.nn.Linear(8, 4, key=k1), snn.Sequential(snn.SimpleLIF(0.9), eqx.nn.Linear(8, 4, key=k2)))
@@ -35,6 +34,10 @@ class Parallel(StatefulLayer):
         self.merge = Add() if merge is None else merge
         if not isinstance(self.merge, AbstractMerge):
             raise TypeError(f"`snn.Parallel`: `merge` must be `snn.Add()` or `snn.Concatenate(axis)`, got {merge!r}.")
+
+    @property
+    def children(self) -> tuple[Any, ...]:
+        return self.branches
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> tuple[PyTree, ...]:
         """The states of the branches, in order."""
@@ -70,7 +73,7 @@ class Parallel(StatefulLayer):
         )
 
 
-class Residual(StatefulLayer):
+class Residual(Nest):
     r"""A layer with a shortcut around it: $y_t = f(x)_t + S(x_t)$.
 
         snn.Residual(snn.Sequential(eqx.nn.Conv2d(8, 8, 3, padding=1, key=key), snn.LIF([0.9, 0.8])))
@@ -87,6 +90,10 @@ class Residual(StatefulLayer):
         - `shortcut`: $S$, likewise, where $f$ changes the shape. Default: the identity.
         """
         self.parallel = Parallel(layer, eqx.nn.Identity() if shortcut is None else shortcut)
+
+    @property
+    def children(self) -> tuple[Any, ...]:
+        return self.parallel.branches
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> PyTree:
         """The states of the layer and of the shortcut."""

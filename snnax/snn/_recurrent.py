@@ -9,9 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._parameter import REAL, Fixed, acting, as_parameter, check_shapes, parameter
-from . import _node
-from ._layer import StatefulLayer
-from ._node import check_child, fold
+from . import _loop, _node
+from ._node import Nest, check_child, fold
 from ._spiking import in_activation_dtype
 
 
@@ -33,7 +32,7 @@ class Elementwise(eqx.Module):
         return x * acting(self.weight, x.dtype)
 
 
-class Recurrent(StatefulLayer):
+class Recurrent(Nest):
     r"""Neurons whose output comes back to them through a synapse, one step later.
 
     $$y_t = \text{neuron}\big(x_t + \text{synapse}(y_{t-1})\big), \qquad y_{-1} = 0$$
@@ -63,6 +62,10 @@ class Recurrent(StatefulLayer):
         check_child("snn.Recurrent", "the synapse", synapse)
         self.neuron = neuron
         self.synapse = synapse
+
+    @property
+    def children(self) -> tuple[Any, ...]:
+        return self.neuron, self.synapse
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> RecurrentState:
         """The states of neuron and synapse, and an output of zeros."""
@@ -98,3 +101,12 @@ class Recurrent(StatefulLayer):
             _node.nothing(self.neuron),
         )
         return RecurrentState(neuron, synapse, out.astype(state.out.dtype)), out
+
+    def over_time(self, state: RecurrentState, xs: Array, *, keys: Array | None = None) -> tuple[RecurrentState, Array]:
+        """All steps, with the gradients of the weights taken out of the loop. As for every layer."""
+
+        def step(layer, state, x_and_key):
+            x, key = x_and_key
+            return layer(state, x, key=key)
+
+        return _loop.scan(step, self, state, (xs, keys))

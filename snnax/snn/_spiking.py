@@ -97,6 +97,9 @@ class SpikingLayer(StatefulLayer):
 
         **Returns:** the spikes, and the new potential and countdown for the state.
         """
+        return eqx.filter_checkpoint(type(self)._fire, prevent_cse=False)(self, v, previous, countdown)
+
+    def _fire(self, v: Array, previous: Array, countdown: Array | None) -> tuple[Array, Array, Array | None]:
         threshold = acting(self.threshold, v.dtype, POSITIVE)
         spike = self.spike_fn(self.reset.before(v, previous, threshold) - threshold)
         v = self.reset.after(v, spike, threshold)

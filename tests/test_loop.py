@@ -1,0 +1,150 @@
+"""What the loops keep for the backward pass, and what they leave out of it."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import pytest
+from helpers import LAYERS, allclose, linear
+
+import snnax.snn as snn
+from snnax.snn import _loop
+
+STEPS, SIZE = 7, 5
+
+
+def loops(jaxpr):
+    """All scans of a jaxpr, inner ones included."""
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            found.append(equation)
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda p: hasattr(p, "eqns") or hasattr(p, "jaxpr")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                found += loops(inner)
+    return found
+
+
+def carries(scan):
+    return [v.aval.shape for v in scan.outvars[: scan.params["num_carry"]]]
+
+
+def stacks(scan):
+    return [v.aval.shape for v in scan.outvars[scan.params["num_carry"] :]]
+
+
+def backward_loops(model, xs, in_shape, plan=None):
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+
+    def loss(params):
+        model = eqx.combine(params, static)
+        _, outs = jax.vmap(lambda x: model(model.init_state(in_shape), x, plan=plan))(xs)
+        return jnp.sum(outs[-1] if isinstance(outs, tuple) else outs["out"])
+
+    return loops(jax.make_jaxpr(jax.grad(loss))(params).jaxpr)
+
+
+def make_graph(key, inner=None):
+    k1, k2, k3 = jr.split(key, 3)
+    return snn.Graph(
+        {
+            "fc": eqx.nn.Linear(SIZE, SIZE, key=k1),
+            "lif": snn.LIF([jnp.array(0.9), 0.8], gain=2.0),
+            "back": eqx.nn.Linear(SIZE, SIZE, key=k2) if inner is None else inner,
+            "out": snn.SimpleLI(0.9),
+        },
+        [("input", "fc"), ("fc", "lif"), ("lif", "back"), snn.Edge("back", "fc", delay=1), ("fc", "out")],
+        outputs=("out",),
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda key: snn.Sequential(snn.Recurrent(snn.SimpleLIF(0.9), eqx.nn.Linear(SIZE, SIZE, key=key))),
+        lambda key: snn.Sequential(snn.Residual(snn.Recurrent(snn.SimpleLIF(0.9), eqx.nn.Linear(SIZE, SIZE, key=key)))),
+        lambda key: make_graph(key),
+        lambda key: make_graph(
+            key, snn.Sequential(eqx.nn.Linear(SIZE, SIZE, key=key), snn.Residual(linear(SIZE, SIZE)))
+        ),
+    ],
+    ids=["Recurrent", "inside of a Residual", "Graph", "containers inside of a cycle"],
+)
+@pytest.mark.parametrize("plan", [snn.LayerByLayer(), snn.Chunked(3)], ids=["LayerByLayer", "Chunked"])
+def test_no_loop_carries_the_gradient_of_a_matrix(make, plan, getkey):
+    model = make(getkey())
+    found = backward_loops(model, jnp.ones((2, STEPS, SIZE)), (SIZE,), plan)
+    inner = [scan for scan in found if not loops(scan.params["jaxpr"].jaxpr)]
+    assert len(inner) >= 2
+    assert all((SIZE, SIZE) not in carries(scan) for scan in inner), [carries(scan) for scan in inner]
+
+
+def test_a_spiking_layer_keeps_one_array_besides_its_spikes(getkey):
+    for name in ("SimpleLIF", "LIF", "SimpleIAF"):
+        case = LAYERS[name]
+        model = snn.Sequential(case.make())
+        xs = jr.normal(getkey(), (STEPS, *case.in_shape))
+
+        def loss(xs, model=model, case=case):
+            return jnp.sum(model(model.init_state(case.in_shape), xs)[1][-1])
+
+        forward = loops(jax.make_jaxpr(jax.grad(loss))(xs).jaxpr)[0]
+        assert stacks(forward) == [(STEPS, *case.in_shape)] * 2, name
+
+
+def plain(step, children, carry, xs):
+    return jax.lax.scan(lambda carry, x: step(children, carry, x), carry, xs)
+
+
+@pytest.fixture(params=["Recurrent", "Graph"])
+def network(request, getkey):
+    if request.param == "Graph":
+        return make_graph(getkey())
+    synapse = eqx.nn.Linear(SIZE, SIZE, key=getkey())
+    return snn.Sequential(snn.Recurrent(snn.LIF([jnp.array(0.9), 0.8], gain=2.0), synapse), linear(SIZE, SIZE))
+
+
+def test_derivatives_are_those_of_a_plain_scan(network, getkey, monkeypatch):
+    """Reverse mode, forward mode, reverse over reverse and per example; in all weights, inputs and states."""
+    params, static = eqx.partition(network, eqx.is_inexact_array)
+    xs = jr.normal(getkey(), (3, STEPS, SIZE))
+    direction = jax.tree.map(lambda leaf: jr.normal(getkey(), leaf.shape), params)
+
+    def loss(params, xs):
+        model = eqx.combine(params, static)
+        states, outs = model(model.init_state((SIZE,)), xs)
+        return jnp.sum(jax.tree.leaves(outs)[-1] ** 2) + jnp.sum(jax.tree.leaves(states)[0].astype(float))
+
+    def batch_loss(params):
+        return jax.vmap(loss, in_axes=(None, 0))(params, xs).mean()
+
+    def slope(params):
+        return sum(
+            jnp.vdot(a, b)
+            for a, b in zip(jax.tree.leaves(jax.grad(batch_loss)(params)), jax.tree.leaves(direction), strict=True)
+        )
+
+    def derivatives():
+        return jax.jit(
+            lambda params: (
+                jax.value_and_grad(batch_loss)(params),
+                jax.jvp(batch_loss, (params,), (direction,)),
+                jax.vmap(jax.grad(loss, argnums=(0, 1)), in_axes=(None, 0))(params, xs),
+                jax.grad(slope)(params),
+            )
+        )(params)
+
+    found = derivatives()
+    monkeypatch.setattr(_loop, "scan", plain)
+    expected = derivatives()
+    assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(expected[0]))
+    allclose(found, expected, rtol=2e-4, atol=1e-4)
+
+
+def test_frozen_weights_get_no_gradient(network, getkey):
+    """Inference and training of other layers go through the same loop."""
+    xs = jr.normal(getkey(), (STEPS, SIZE))
+    gradient = eqx.filter_grad(lambda xs: jnp.sum(jax.tree.leaves(network(network.init_state((SIZE,)), xs)[1])[-1]))(xs)
+    assert gradient.shape == xs.shape
+    assert jnp.any(gradient != 0)
