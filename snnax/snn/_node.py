@@ -18,6 +18,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._collect import Emission, wants_states
 from ._layer import StatefulLayer, name_of
+from ._product import convolve, is_matrix, is_slow_convolution, multiply
 
 
 class Composite(eqx.Module):
@@ -209,14 +210,11 @@ def call(child: Any, x: Any, key: PRNGKeyArray | None) -> Array:
 
 
 def over_steps(child: Any, xs: Any, keys: Array | None) -> Array:
-    """What a layer without state gives for the inputs of all steps.
-
-    A linear layer is one product `xs @ W.T`: mapped over steps, its `W @ x` leaves a result that must be transposed,
-    which takes XLA on a CPU as long as the product itself.
-    """
-    if type(child) is eqx.nn.Linear and isinstance(child.in_features, int) and isinstance(child.out_features, int):
-        outs = xs @ child.weight.T
-        return outs if child.bias is None else outs + child.bias
+    """What a layer without state gives for the inputs of all steps."""
+    if is_matrix(child):
+        return multiply(child, xs)
+    if is_slow_convolution(child):
+        return convolve(child, xs)
     return jax.vmap(lambda x, key: call(child, x, key))(xs, keys)
 
 

@@ -1,0 +1,114 @@
+"""Trains a task with several libraries in turn, each in a process of its own, and compares the times of each turn."""
+
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import numpy as np
+from worker import TORCH
+
+HERE = pathlib.Path(__file__).parent
+REST = 0.3  # seconds before a turn, in which the threads of the library before go to sleep
+PEERS = ("spyx", "jaxpike", "spikingjelly", "snntorch", "norse")
+
+
+def compare(task: str, libraries: list[str], pythons: dict[str, str], turns: int, log=print) -> dict:
+    """The result of every library by name; those that could not take part say why under `"absent"`."""
+    results, workers = {}, {}
+    for library in libraries:
+        python = pythons["torch" if library in TORCH else "jax"]
+        command = [python, str(HERE / "worker.py"), "--library", library, "--task", task]
+        worker = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        ready = next((json.loads(line) for line in worker.stdout if line.startswith('{"ready"')), None)
+        if ready is None:
+            reason = (worker.stderr.read().strip().splitlines() or ["it ended without a word"])[-1]
+            results[library] = {"absent": reason}
+            log(f"  {library}: {reason}")
+            continue
+        results[library] = {**ready, "seconds": []}
+        workers[library] = worker
+    for _ in range(turns):
+        for library, worker in workers.items():
+            time.sleep(REST)
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            turn = json.loads(worker.stdout.readline())
+            results[library]["seconds"].append(turn["seconds"])
+            results[library]["resident_mib"] = turn["resident_mib"]
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    return results
+
+
+def ratio(seconds: list[float], other: list[float]) -> tuple[float, float, float]:
+    """The median of the ratios of each turn, and its 95 % bootstrap interval."""
+    ratios = np.array(seconds) / np.array(other)
+    draws = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
+    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
+    return float(np.median(ratios)), float(low), float(high)
+
+
+def fastest(results: dict, among) -> str:
+    return min((name for name in among if "seconds" in results[name]), key=lambda n: np.median(results[n]["seconds"]))
+
+
+def table(results: dict) -> str:
+    """Rows from fast to slow, with the ratio of each library to snnax; below 1, snnax is slower."""
+    rows = [f"{'library':24s} {'median ms':>10s} {'least ms':>9s} {'times snnax (95 %)':>22s} {'first step s':>13s}"]
+    rows[0] += f" {'resident MiB':>13s} {'spikes off':>11s}"
+    for name in sorted((n for n in results if "seconds" in results[n]), key=lambda n: np.median(results[n]["seconds"])):
+        entry = results[name]
+        middle, low, high = ratio(entry["seconds"], results["snnax"]["seconds"])
+        rows.append(
+            f"{name:24s} {1e3 * np.median(entry['seconds']):10.1f} {1e3 * min(entry['seconds']):9.1f} "
+            f"{middle:9.2f} ({low:.2f}-{high:.2f}) {entry['first_step_s']:13.1f} {entry['resident_mib']:13.0f} "
+            f"{100 * max(entry['wrong']):9.2f} %"
+        )
+    rows += [f"{name:24s} took no part: {entry['absent']}" for name, entry in results.items() if "absent" in entry]
+    return "\n".join(rows)
+
+
+def versions(pythons: dict[str, str]) -> dict[str, str]:
+    """The versions of all libraries, asked of the interpreters that run them."""
+    names = (
+        "snnax",
+        "jax",
+        "jaxlib",
+        "equinox",
+        "optax",
+        "spyx",
+        "jaxpike",
+        "torch",
+        "snntorch",
+        "spikingjelly",
+        "norse",
+    )
+    script = (
+        "import importlib.metadata as m, json\nfound = {}\n"
+        f"for name in {names!r}:\n"
+        "    try: found[name] = m.version(name)\n"
+        "    except m.PackageNotFoundError: pass\n"
+        "print(json.dumps(found))"
+    )
+    found: dict[str, str] = {}
+    for python in dict.fromkeys(pythons.values()):
+        done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
+        found = {**json.loads(done.stdout), **found}
+    return found
+
+
+def machine() -> dict[str, str]:
+    cpu = platform.processor() or platform.machine()
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.exists():
+        models = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        cpu = f"{len(models)} x {models[0]}" if models else cpu
+    return {"cpu": cpu, "python": sys.version.split()[0], "system": platform.system()}
