@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import snnax.snn as snn
+from snnax.snn._plan import near_square_root
 
 PLANS = [snn.StepByStep(), snn.LayerByLayer(), snn.Chunked(3), snn.Chunked()]
 STEPS = 7
@@ -106,6 +107,15 @@ def test_chunks_need_less_memory_than_whole_trains(getkey):
         return step.lower(model, jnp.zeros((900, 8))).compile().memory_analysis().temp_size_in_bytes
 
     assert bytes_needed(snn.Chunked(), snn.Sum()) < bytes_needed(snn.StepByStep(), snn.Trains()) / 5
+
+
+@pytest.mark.parametrize(
+    "steps, n", [(1, 1), (2, 1), (5, 2), (7, 3), (10, 2), (12, 3), (100, 10), (1000, 40), (1009, 32)]
+)
+def test_chunks_are_alike_where_a_divisor_is_near_the_square_root(steps, n):
+    found = near_square_root(steps)
+    assert found == n or found * n == steps
+    assert steps**0.5 / 2 <= found <= steps**0.5 * 2
 
 
 def test_forward_over_reverse_works_under_every_plan(model, getkey):

@@ -38,7 +38,7 @@ def make_step(steps: int, plan, collect):
     xs = jnp.asarray(rng.random((BATCH, steps, 700)) < 0.02)
     labels = jnp.asarray(rng.integers(0, 20, BATCH))
 
-    def loss_fn(model):
+    def loss_fn(model, xs, labels):
         def counts(xs):
             outs = model(model.init_state((700,)), xs, plan=plan, collect=collect)[1]
             return [out if collect else out.sum(0) for out in outs]
@@ -47,12 +47,12 @@ def make_step(steps: int, plan, collect):
         rates = sum(jnp.mean((count.mean(0) / steps - 0.05) ** 2) for count in (first, second))
         return optax.softmax_cross_entropy_with_integer_labels(logits / steps, labels).mean() + rates
 
-    def step(model, opt_state):
-        loss, gradient = eqx.filter_value_and_grad(loss_fn)(model)
+    def step(model, opt_state, xs, labels):
+        loss, gradient = eqx.filter_value_and_grad(loss_fn)(model, xs, labels)
         updates, opt_state = optimiser.update(gradient, opt_state)
         return eqx.apply_updates(model, updates), opt_state, loss
 
-    return eqx.filter_jit(step), (model, optimiser.init(eqx.filter(model, eqx.is_inexact_array)))
+    return eqx.filter_jit(step), (model, optimiser.init(eqx.filter(model, eqx.is_inexact_array)), xs, labels)
 
 
 def compile_step(steps: int, plan, collect):
@@ -102,8 +102,8 @@ def parts(turns: int, steps: int = 100) -> dict[str, float]:
     """Milliseconds of a training step of the `mlp` network in batches of 128, and of what it is made of."""
     model = make_model()
     weights = [model[i].weight for i in (0, 2, 4)]
-    xs = (jax.random.uniform(jax.random.key(0), (128, steps, 700)) < 0.02).astype(jnp.float32)
-    current = jax.random.normal(jax.random.key(1), (128, steps, 512))
+    xs = (jax.random.uniform(jax.random.key(0), (steps, 128, 700)) < 0.02).astype(jnp.float32)
+    current = jax.random.normal(jax.random.key(1), (steps, 128, 512))
     labels = jnp.zeros(128, int)
 
     def products(weights, xs, hidden):
@@ -112,16 +112,17 @@ def parts(turns: int, steps: int = 100) -> dict[str, float]:
     def neurons(current):
         lif = snn.SimpleLIF(DECAY)
         return sum(
-            jnp.sum(jax.vmap(lambda x: lif.over_time(lif.init_state((512,)), x)[1])(current + i) ** 2) for i in range(2)
+            jnp.sum(jax.vmap(lambda x: lif.over_time(lif.init_state((512,)), x)[1], in_axes=1)(current + i) ** 2)
+            for i in range(2)
         )
 
-    def loss(model):
-        outs = jax.vmap(lambda xs: model(model.init_state((700,)), xs)[1][-1])(xs)
-        return optax.softmax_cross_entropy_with_integer_labels(outs.mean(1), labels).mean()
+    def loss(model, xs):
+        outs = jax.vmap(lambda xs: model(model.init_state((700,)), xs)[1][-1].mean(0), in_axes=1)(xs)
+        return optax.softmax_cross_entropy_with_integer_labels(outs, labels).mean()
 
     functions = {
-        "whole step, forward": (eqx.filter_jit(loss), (model,)),
-        "whole step, forward and backward": (eqx.filter_jit(eqx.filter_grad(loss)), (model,)),
+        "whole step, forward": (eqx.filter_jit(loss), (model, xs)),
+        "whole step, forward and backward": (eqx.filter_jit(eqx.filter_grad(loss)), (model, xs)),
         "products alone, forward": (jax.jit(products), (weights, xs, current)),
         "products alone, forward and backward": (jax.jit(jax.grad(products, (0, 2))), (weights, xs, current)),
         "neurons alone, forward": (jax.jit(neurons), (current,)),

@@ -1,6 +1,7 @@
 """Plans: the order in which the steps of a network are computed. It changes neither values nor gradients."""
 
 import abc
+import functools
 import math
 from collections.abc import Callable
 
@@ -92,6 +93,10 @@ class Chunked(AbstractPlan):
     place of $T$ steps: $O(\sqrt T)$ for $n \approx \sqrt T$. Pair it with `collect=` so that no whole trains are kept
     either.
 
+    `snn.Chunked()` takes chunks of about $\sqrt T$ steps: of the number within a factor of 2 of it that divides $T$ and
+    is nearest, so that all chunks are alike and compiled once. `snn.Chunked(n)` takes `n` steps; the last chunk may be
+    shorter.
+
     Source: T. Chen et al. 2016, arXiv:1604.06174; A. Griewank and A. Walther 2000, doi:10.1145/347837.347846.
     """
 
@@ -112,39 +117,56 @@ class Chunked(AbstractPlan):
         accumulators: list,
     ) -> tuple[PyTree, list, list]:
         total = jax.tree.leaves(xs)[0].shape[0]
-        n = self.steps or max(1, round(math.sqrt(total)))
+        n = self.steps or near_square_root(total)
         dynamic, static = eqx.partition(container, eqx.is_array)
 
         @eqx.filter_checkpoint(prevent_cse=False)
-        def chunk(dynamic, carry, block):
-            xs, keys = block
+        def chunk(dynamic, carry, get):
+            xs, keys = get()
             states, accumulators, kept = LayerByLayer().run(
                 eqx.combine(dynamic, static), carry[0], xs, keys, request, carry[1]
             )
             return (states, accumulators), kept
 
         (states, accumulators), kept = over_blocks(
-            lambda carry, block: chunk(dynamic, carry, block), (states, accumulators), (xs, keys), n
+            lambda carry, get: chunk(dynamic, carry, get), (states, accumulators), (xs, keys), n
         )
         return states, accumulators, kept
+
+
+def near_square_root(total: int) -> int:
+    """The divisor of `total` nearest to its square root, if one is within a factor of 2; else the root, rounded."""
+    root = math.sqrt(total)
+    divisors = [n for n in range(math.ceil(root / 2), math.floor(2 * root) + 1) if total % n == 0]
+    return min(divisors, key=lambda n: abs(math.log(n / root)), default=round(root))
 
 
 def over_blocks(body: Callable, carry: PyTree, xs: PyTree, n: int) -> tuple[PyTree, PyTree]:
     """A scan over blocks of `n` steps, the last of which may be shorter.
 
-    **Arguments:** `body(carry, block) -> (carry, kept)`, whose `kept` has the steps of the block as axis 0.
+    **Arguments:** `body(carry, get) -> (carry, kept)`; `get()` is the block, and `kept` has its steps as axis 0.
 
     **Returns:** the last carry, and what was kept of all steps.
     """
     total = jax.tree.leaves(xs)[0].shape[0]
     whole = total // n
     pieces = []
+
+    def slice_out(number, block):
+        sliced = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, number * n, n), constant)
+        return eqx.combine(block, sliced)
+
     if whole:
-        blocks = jax.tree.map(lambda a: a[: whole * n].reshape(whole, n, *a.shape[1:]), xs)
-        carry, kept = jax.lax.scan(body, carry, blocks)
+        # Whole numbers and keys are sliced in the loop, for a batch of them is then never rearranged. For what may have
+        # a gradient that would add up the gradient of all steps in every block.
+        differentiable, constant = eqx.partition(xs, eqx.is_inexact_array)
+        blocks = jax.tree.map(lambda a: a[: whole * n].reshape(whole, n, *a.shape[1:]), differentiable)
+        carry, kept = jax.lax.scan(
+            lambda carry, x: body(carry, functools.partial(slice_out, *x)), carry, (jnp.arange(whole), blocks)
+        )
         pieces.append(jax.tree.map(lambda a: a.reshape(whole * n, *a.shape[2:]), kept))
     if total > whole * n:
-        carry, kept = body(carry, jax.tree.map(lambda a: a[whole * n :], xs))
+        carry, kept = body(carry, lambda: jax.tree.map(lambda a: a[whole * n :], xs))
         pieces.append(kept)
     return carry, pieces[0] if len(pieces) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *pieces)
 
@@ -161,9 +183,9 @@ def truncated(
 ) -> tuple[PyTree, list, list]:
     """`plan.run` with gradients that stop at the states every `n` steps."""
 
-    def segment(carry, block):
+    def segment(carry, get):
         states, accumulators, first = carry
-        xs, keys = block
+        xs, keys = get()
         states = jax.tree.map(lambda a: jnp.where(first, a, jax.lax.stop_gradient(a)), states)
         states, accumulators, kept = plan.run(container, states, xs, keys, request, accumulators)
         return (states, accumulators, jnp.array(False)), kept
