@@ -105,6 +105,28 @@ def test_every_plan_equals_a_plain_loop_on_random_graphs(graph):
                 np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8, err_msg=f"{plan}")
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_spike_trains_are_the_same_in_float32_on_random_graphs(seed):
+    """Exactly, and that of a plain loop: no potential of these graphs lies within rounding of its threshold."""
+    rng = np.random.default_rng(seed)
+    n = 3 + seed
+    kinds = rng.choice(["linear", "lif", "simple"], n)
+    edges = [(int(rng.integers(-1, target)), target, int(rng.integers(0, 2))) for target in range(n)]
+    edges += [(source, int(rng.integers(0, source + 1)), int(rng.integers(1, 4))) for source in range(1, n, 2)]
+    names = {-1: "input", **{i: f"n{i}" for i in range(n)}}
+    nodes = {names[i]: make_node(kind, jr.fold_in(jr.key(seed), i)) for i, kind in enumerate(kinds)}
+    edges = [(names[source], names[target], delay) for source, target, delay in edges]
+    net = snn.Graph(nodes, [snn.Edge(*edge) for edge in edges], outputs=(names[n - 1],))
+    xs = 2 * jr.normal(jr.key(seed), (15, SIZE))
+    expected = jax.jit(lambda xs: by_hand(nodes, edges, xs))(xs)
+    spiking = [name for name, node in nodes.items() if isinstance(node, snn.SpikingLayer)]
+    assert sum(int(expected[name].sum()) for name in spiking) > 5
+    for plan in PLANS:
+        _, outs = eqx.filter_jit(net)(net.init_state((SIZE,)), xs, plan=plan)
+        for name in spiking:
+            np.testing.assert_array_equal(outs[name], expected[name], err_msg=f"{plan} {name}")
+
+
 def close(a, b):
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
@@ -204,6 +226,62 @@ def test_signals_without_delay_pass_within_a_step_and_delayed_ones_wait():
     for plan in PLANS:
         _, outs = net(net.init_state((1,)), impulse, plan=plan)
         assert np.argmax(outs["a"]) == 1 and np.argmax(outs["b"]) == 4
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_bug_03_fan_in_skips_several_inputs_recurrence_and_feedback_are_what_is_drawn(plan, getkey):
+    """SNNAX: nodes took the wrong sources, lists of inputs raised, and feedback never arrived."""
+    mix, back = eqx.nn.Conv2d(4, 2, 1, key=getkey()), eqx.nn.Conv2d(2, 2, 3, padding=1, key=getkey())
+    net = snn.Graph(
+        {"a": snn.SimpleLIF(0.9), "b": snn.SimpleLIF(0.8), "both": mix, "c": snn.SimpleLIF(0.7), "back": back},
+        [
+            *[("left", "a"), ("right", "b"), snn.Edge("b", "b", delay=1)],
+            *[("a", "both"), ("b", "both"), ("both", "c"), ("a", "c")],
+            *[("c", "back"), snn.Edge("back", "a", delay=1)],
+        ],
+        inputs=("left", "right"),
+        outputs=("c",),
+        merge={"both": snn.Concatenate(axis=0)},
+    )
+    shape = (2, 3, 3)
+    xs = {name: 2 * jr.normal(getkey(), (6, *shape)) for name in ("left", "right")}
+    _, outs = net(net.init_state({"left": shape, "right": shape}), xs, plan=plan)
+    va = vb = vc = b = echo = jnp.zeros(shape)
+    expected = []
+    for left, right in zip(xs["left"], xs["right"], strict=True):
+        va, vb = 0.9 * va + left + echo, 0.8 * vb + right + b
+        a, b = (va >= 1).astype(float), (vb >= 1).astype(float)
+        vc = 0.7 * vc + mix(jnp.concatenate([a, b])) + a
+        c = (vc >= 1).astype(float)
+        va, vb, vc, echo = va * (1 - a), vb * (1 - b), vc * (1 - c), back(c)
+        expected.append(c)
+    assert 0 < jnp.mean(jnp.stack(expected)) < 1
+    np.testing.assert_array_equal(outs["c"], jnp.stack(expected))
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_two_layers_with_feedback_equal_their_unrolled_computation(plan, getkey):
+    fc1, fc2, back = (eqx.nn.Linear(a, b, key=getkey()) for a, b in ((3, 4), (4, 5), (5, 4)))
+    net = snn.Graph(
+        {"fc1": fc1, "lif1": snn.SimpleLIF(0.9), "fc2": fc2, "lif2": snn.SimpleLIF(0.9), "back": back},
+        [
+            *[("input", "fc1"), ("fc1", "lif1"), ("lif1", "fc2"), ("fc2", "lif2")],
+            *[snn.Edge("lif2", "back", delay=1), ("back", "lif1")],
+        ],
+        outputs=("lif2",),
+    )
+    xs = 4 * jr.normal(getkey(), (20, 3))
+    _, outs = net(net.init_state((3,)), xs, plan=plan)
+    v1, v2, second, expected = jnp.zeros(4), jnp.zeros(5), jnp.zeros(5), []
+    for x in xs:
+        v1 = 0.9 * v1 + fc1(x) + back(second)
+        first = (v1 >= 1).astype(float)
+        v2 = 0.9 * v2 + fc2(first)
+        second = (v2 >= 1).astype(float)
+        v1, v2 = v1 * (1 - first), v2 * (1 - second)
+        expected.append(second)
+    assert jnp.sum(jnp.stack(expected)) > 3
+    np.testing.assert_array_equal(outs["lif2"], jnp.stack(expected))
 
 
 def test_a_cycle_of_feature_maps_equals_a_recurrent_convolution(getkey):

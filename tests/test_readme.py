@@ -1,13 +1,20 @@
-"""Every code block of the README runs."""
+"""Every code block of the README runs, and so does every example in a docstring of a container or layer of layers."""
 
+import inspect
 import pathlib
+import textwrap
 
 import docutils.frontend
 import docutils.nodes
 import docutils.parsers.rst
 import docutils.utils
+import equinox as eqx
 import jax
+import jax.numpy as jnp
+import jax.random as jr
 import pytest
+
+import snnax.snn as snn
 
 README = pathlib.Path(__file__).parent.parent / "README.rst"
 
@@ -36,3 +43,19 @@ def test_every_code_block_of_the_readme_runs_in_order():
 def test_every_picture_of_the_readme_is_there(path):
     assert f".. image:: {path}" in README.read_text(encoding="utf-8")
     assert (README.parent / path).exists()
+
+
+@pytest.mark.parametrize("name", ["Graph", "Sequential", "Recurrent", "Parallel", "Residual"])
+def test_every_example_of_a_docstring_runs(name):
+    blocks, lines = [], []
+    for line in [*inspect.getdoc(getattr(snn, name)).splitlines(), "end"]:
+        if line.startswith("    ") or (lines and not line):
+            lines.append(line)
+        elif lines:
+            blocks.append(textwrap.dedent("\n".join(lines)))
+            lines = []
+    assert blocks
+    keys = dict(zip(("key", "k1", "k2", "k3"), jr.split(jr.key(0), 4), strict=True))
+    names = {"eqx": eqx, "jax": jax, "jnp": jnp, "snn": snn, "spikes": jnp.ones((10, 700)), **keys}
+    for block in blocks:
+        exec(compile(block, name, "exec"), names)

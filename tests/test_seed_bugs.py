@@ -207,6 +207,27 @@ def modules():
     return ["snnax", *names]
 
 
+def test_bug_21_networks_of_one_process_are_independent_and_a_new_state_is_new_at_every_depth():
+    """snnTorch: neurons of all networks shared a list of instances, and a nested one was left out of the reset."""
+
+    def make():
+        inner = snn.Sequential(snn.Recurrent(snn.LIF([0.9, 0.8]), jnp.full((3,), 0.5)), snn.SimpleLIF(0.9))
+        graph = snn.Graph({"in": inner}, [("input", "in"), snn.Edge("in", "in", delay=2)], outputs=("in",))
+        return snn.Sequential(graph, snn.SimpleLI(0.9))
+
+    one, other = make(), make()
+    fresh = other.init_state((3,))
+    xs = 2 * jnp.ones((6, 3))
+    _, before = other(fresh, xs)
+    used, _ = one(one.init_state((3,)), xs)
+    _, after = other(fresh, xs)
+    assert jnp.sum(before[0]["in"][-1]) > 0
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+    jax.tree.map(np.testing.assert_array_equal, one.init_state((3,)), fresh)
+    moved = [bool(jnp.any(a != b)) for a, b in zip(jax.tree.leaves(used), jax.tree.leaves(fresh), strict=True)]
+    assert sum(moved) > len(moved) / 2
+
+
 def test_bug_22_all_public_names_import():
     for name in modules():
         module = importlib.import_module(name)

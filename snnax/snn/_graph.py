@@ -19,18 +19,45 @@ from ._topology import Edge, Topology, analyse
 class Graph(Container):
     """Named layers, joined by edges.
 
+    Two layers of neurons, of which the second feeds back to the first:
+
         net = snn.Graph(
             {
-                "fc": eqx.nn.Linear(700, 128, key=k1),
-                "lif": snn.LIF([0.95, 0.9]),
-                "back": eqx.nn.Linear(128, 128, key=k2),
+                "fc1": eqx.nn.Linear(700, 128, key=k1),
+                "lif1": snn.LIF([0.95, 0.9]),
+                "fc2": eqx.nn.Linear(128, 64, key=k2),
+                "lif2": snn.LIF([0.95, 0.9]),
+                "back": eqx.nn.Linear(64, 128, key=k3),
                 "out": snn.SimpleLI(0.95),
             },
-            [("input", "fc"), ("fc", "lif"), ("lif", "out"), ("lif", "back"), snn.Edge("back", "lif", delay=1)],
+            [
+                *[("input", "fc1"), ("fc1", "lif1"), ("lif1", "fc2"), ("fc2", "lif2"), ("lif2", "out")],
+                *[snn.Edge("lif2", "back", delay=1), ("back", "lif1")],
+            ],
             outputs=("out",),
         )
         states = net.init_state((700,))
-        states, outs = net(states, xs)          # outs["lif"]: what node "lif" gave, (time, 128)
+        states, outs = net(states, jnp.ones((10, 700)))        # outs["lif2"]: what node "lif2" gave, (time, 64)
+
+    A U-shaped network, with a skip from the way down to the way up:
+
+        net = snn.Graph(
+            {
+                "down": eqx.nn.Conv2d(2, 8, 3, stride=2, padding=1, key=k1),
+                "lif1": snn.SimpleLIF(0.9),
+                "deep": eqx.nn.Conv2d(8, 8, 3, padding=1, key=k2),
+                "lif2": snn.SimpleLIF(0.9),
+                "up": eqx.nn.ConvTranspose2d(16, 2, 2, stride=2, key=k3),
+                "out": snn.SimpleLI(0.9),
+            },
+            [
+                *[("input", "down"), ("down", "lif1"), ("lif1", "deep"), ("deep", "lif2")],
+                *[("lif2", "up"), ("lif1", "up"), ("up", "out")],
+            ],
+            outputs=("out",),
+            merge={"up": snn.Concatenate()},
+        )
+        states, outs = net(net.init_state((2, 16, 16)), jnp.ones((5, 2, 16, 16)))   # outs["out"]: (5, 2, 16, 16)
 
     All signals without delay pass within a time step, whatever the number of layers between. A node with several edges
     into it takes their sum, or what `merge` says. An edge that closes a cycle must have a delay of at least one step;
