@@ -65,11 +65,23 @@ REAL = Interval()
 POSITIVE = Positive()
 
 
-def parameter(interval: Interval | Callable[[Any], Interval] = REAL):
+def parameter(interval: Interval | tuple[float, float] | Callable[[Any], Interval] = REAL):
     """A field of a module that holds a parameter (or a tuple of them).
 
-    **Arguments:** `interval`: its range, or a function that tells it from the module.
+        class Leaky(snn.StatefulLayer):
+            decay: jax.Array = snn.parameter((0.0, 1.0))
+
+    `snn.project` clips a trained array to the range. What a layer of one's own does with values outside of it before
+    that is for the layer to say.
+
+    **Arguments:** `interval`: its range: the lowest and the highest value, both allowed (default: any); or a function
+        that tells the range from the module.
     """
+    if isinstance(interval, tuple):
+        low, high = interval
+        if not low < high:
+            raise ValueError(f"`snn.parameter`: the range must be (lowest, highest), got {interval}.")
+        interval = Interval(float(low), float(high))
     return eqx.field(metadata={"interval": interval})
 
 

@@ -443,3 +443,21 @@ def test_a_shape_before_the_decays_is_refused_with_the_order_of_the_arguments(na
         assert f"The decays come first: {right}" in str(caught.value)
     with pytest.raises(ValueError, match=rf"`snn\.{name}`: `decay_constants` must"):
         neuron((8, 8), key=jr.key(0))
+
+
+def test_the_names_of_other_libraries_are_answered_with_ours():
+    with pytest.raises(TypeError, match="`snn.SimpleLIF` takes no 'spike_grad'.*'spike_grad' is `spike_fn` here"):
+        snn.SimpleLIF(0.9, spike_grad=None)
+    with pytest.raises(TypeError, match="`snn.LIF` takes no 'colour'. Every spiking layer takes `threshold`"):
+        snn.LIF([0.9, 0.8], colour="red")
+
+
+def test_firing_without_the_countdown_that_the_refractory_period_needs_is_refused():
+    neuron = snn.SimpleLIF(0.9, refractory=2)
+    with pytest.raises(ValueError, match="with `refractory=2`, `fire` needs the countdown"):
+        neuron.fire(jnp.ones(3), jnp.zeros(3), None)
+
+
+def test_a_range_that_is_empty_is_refused():
+    with pytest.raises(ValueError, match="must be .lowest, highest., got"):
+        snn.parameter((1.0, 0.0))

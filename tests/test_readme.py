@@ -37,6 +37,7 @@ def test_every_code_block_of_the_readme_runs_in_order():
         for block in blocks:
             exec(compile(block, README.name, "exec"), names)
     assert names["loss"] > 0 and names["bursts"].shape == (10, 5)
+    assert snn.project(names["Bursting"](jnp.array(1.5))).decay == 1.0
 
 
 @pytest.mark.parametrize("path", ["logo/snnax.svg", "docs/images/dvs_gesture.png"])
@@ -45,10 +46,12 @@ def test_every_picture_of_the_readme_is_there(path):
     assert (README.parent / path).exists()
 
 
-@pytest.mark.parametrize("name", ["Graph", "Sequential", "Recurrent", "Parallel", "Residual"])
+@pytest.mark.parametrize(
+    "name", ["Graph", "Sequential", "Recurrent", "Parallel", "Residual", "SpikingLayer", "parameter"]
+)
 def test_every_example_of_a_docstring_runs(name):
     blocks, lines = [], []
-    for line in [*inspect.getdoc(getattr(snn, name)).splitlines(), "end"]:
+    for line in [*inspect.getdoc(getattr(snn, name)).partition("**Arguments")[0].splitlines(), "end"]:
         if line.startswith("    ") or (lines and not line):
             lines.append(line)
         elif lines:

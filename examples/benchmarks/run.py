@@ -4,6 +4,9 @@
     python -m venv torch-env && torch-env/bin/pip install torch snntorch spikingjelly norse
     python examples/benchmarks/run.py --torch-python torch-env/bin/python
 
+`snnax` is the default plan, `snnax:StepByStep()` another one, and `snnax:micro16` takes the batch 16 examples at a time
+and adds up their gradients before the update, which is exact and keeps the memory at work small.
+
 Every library first shows that its hidden layers fire the spikes of a reference simulation. Then all train in turn, A B
 C A B C, so that a machine that drifts slows all of them alike, and the times of each turn are compared.
 """
@@ -35,13 +38,19 @@ def main():
     parser.add_argument("--lengths", default="100,250,500,1000,2000,4000", help="(default: %(default)s)")
     parser.add_argument("--skip-plans", action="store_true", help="leave out what concerns snnax alone")
     arguments = parser.parse_args()
+    tasks = list(filter(None, arguments.tasks.split(",")))
+    unknown = [name for name in tasks if name not in TASKS] + [
+        name for name in filter(None, arguments.peers.split(",")) if name not in compare.PEERS
+    ]
+    if unknown:
+        parser.error(f"{unknown}: the tasks are {', '.join(TASKS)}, the peers {', '.join(compare.PEERS)}")
     out = pathlib.Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     pythons = {"jax": sys.executable, "torch": arguments.torch_python}
     results = {"versions": compare.versions(pythons), "machine": compare.machine(), "tasks": {}, "lengths": []}
     print(*(f"{name} {version}" for name, version in results["versions"].items()), sep=", ")
     print(*results["machine"].values(), sep=", ")
-    for task in filter(None, arguments.tasks.split(",")):
+    for task in tasks:
         print(f"\n{task}: {TASKS[task].about}")
         peers = list(filter(None, arguments.peers.split(",")))
         entries = compare.compare(task, VARIANTS[task] + peers, pythons, arguments.turns)

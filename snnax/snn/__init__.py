@@ -1,3 +1,16 @@
+"""Layers with a state, the containers that run them over time, and the plans that say in which order.
+
+- Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
+- What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
+- Parameters: `decay`, `UnityGain`, `Fixed`, `parameter`, `trainable`, `project`.
+- Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
+- Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
+- Layers without state: `Flatten`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
+  `equinox.nn` that need no `eqx.nn.State`.
+- Plans: `LayerByLayer`, `StepByStep`, `Chunked`. What to keep: `Trains`, `Sum`, `Max`, `FirstSpike`, `Traces`.
+- Layers of one's own: `StatefulLayer`, `SpikingLayer`, `check_layer`.
+"""
+
 from .._parameter import Fixed as Fixed, parameter as parameter, project as project, trainable as trainable
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from ._check import check_layer as check_layer

@@ -193,8 +193,13 @@ class Container(Composite):
         given, given_tree = jax.tree_util.tree_flatten_with_path(states)
         remedy = f"Make states with this network's own `init_state({in_shape})`."
         if wanted_tree != given_tree:
+            ours, theirs = ({jax.tree_util.keystr(path) for path, _ in leaves} for leaves in (wanted, given))
+            lacking, needless = (
+                [f"states{path}" for path in sorted(paths)][:5] for paths in (ours - theirs, theirs - ours)
+            )
             raise ValueError(
-                f"`{owner}`: these are the states of another network: {given_tree} for {wanted_tree}. {remedy}"
+                f"`{owner}`: these are the states of another network. They lack {lacking or 'nothing'} and have "
+                f"{needless or 'nothing'} that this network does not know. {remedy}"
             )
         for (path, a), (_, b) in zip(wanted, given, strict=True):
             if a.shape != jnp.shape(b) or a.dtype != jnp.result_type(b):

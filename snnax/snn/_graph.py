@@ -83,10 +83,11 @@ class Graph(Container):
         """**Arguments:**
 
         - `nodes`: the layers by name: what `snn.Sequential` takes.
-        - `edges`: pairs of names, `(source, target)`, or `snn.Edge`s with a delay. An edge from an input starts at its
-            name.
+        - `edges`: pairs of names, `(source, target)`, or `snn.Edge(source, target, delay)`. An edge from an
+            input starts at its name.
         - `inputs`: the names of the inputs. Default: one, `"input"`.
-        - `outputs`: the nodes whose outputs count as the graph's: what a parent passes on (one), what plots mark.
+        - `outputs`: the nodes whose outputs count as the graph's inside of another container. `outs` holds all nodes
+            in any case, by name.
         - `merge`: how nodes take several signals in: `snn.Add()` (default) or `snn.Concatenate(axis)` for all, or a
             mapping from node names.
 

@@ -53,7 +53,16 @@ class StatefulLayer(eqx.Module):
             x, key = x_and_key
             return self(state, x, key=key)
 
-        return jax.lax.scan(step, state, (xs, keys))
+        return jax.lax.scan(step, state, (xs, keys), unroll=unroll())
+
+
+def unroll() -> int:
+    """How many steps of a loop over time are compiled as one.
+
+    On a GPU each step costs the launch of its kernels: 8 steps at once took 0.44 of the time of single ones in the
+    sweep that jaxpike published for a T4. On a CPU it gains nothing.
+    """
+    return 8 if jax.default_backend() == "gpu" else 1
 
 
 def name_of(layer) -> str:

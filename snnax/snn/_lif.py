@@ -33,7 +33,8 @@ class SimpleLIF(SpikingLayer):
     $$v_t = v_0 + \alpha\,(v_{t-1} - v_0) + g\,x_t, \qquad s_t = [v_t \ge \theta]$$
 
     after which `reset` acts on $v_t$. `nir.LIF` with $\alpha = 1 - dt/\tau$, $g = r\,dt/\tau$ and $v_0 =
-    v_\text{leak}$; snnTorch's `Leaky`, Spyx's `LIF` and Norse's `LIFBox` under one order of computation.
+    v_\text{leak}$; Norse's `LIFBox`; snnTorch's `Leaky` with `reset_delay=False` (its default resets a step later);
+    Spyx's `LIF` fires a step later than this.
 
     Source: L. Lapicque 1907; W. Gerstner et al., Neuronal Dynamics (2014), section 1.3.
     """

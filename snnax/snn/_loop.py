@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from ._layer import StatefulLayer
+from ._layer import StatefulLayer, unroll
 from ._node import Composite, Nest, call, over_steps
 
 
@@ -30,7 +30,7 @@ def scan(step: Callable, children: PyTree, carry: PyTree, xs: PyTree) -> tuple[P
     layers = [leaf for leaf in leaves if id(leaf) in weighted]
     rest = [None if id(leaf) in weighted else leaf for leaf in leaves]
     if not layers:
-        return jax.lax.scan(lambda carry, x: step(children, carry, x), carry, xs)
+        return jax.lax.scan(lambda carry, x: step(children, carry, x), carry, xs, unroll=unroll())
     places = tuple(i for i, leaf in enumerate(leaves) if id(leaf) in weighted)
 
     def put(layers: Sequence[Any], rest: Sequence[Any]) -> PyTree:
@@ -44,7 +44,7 @@ def scan(step: Callable, children: PyTree, carry: PyTree, xs: PyTree) -> tuple[P
 def _scan(layers, others, *, step, put):
     rest, carry, xs = others
     children = put(layers, rest)
-    return jax.lax.scan(lambda carry, x: step(children, carry, x), carry, xs)
+    return jax.lax.scan(lambda carry, x: step(children, carry, x), carry, xs, unroll=unroll())
 
 
 def _scan_jvp(primals, tangents, *, step, put):
@@ -62,7 +62,7 @@ def _scan_jvp(primals, tangents, *, step, put):
             carry, y = step(put(probes, rest), carry, x)
             return carry, (y, [probe.given for probe in probes])
 
-        carry, (ys, given) = jax.lax.scan(probed_step, carry, (xs, errors))
+        carry, (ys, given) = jax.lax.scan(probed_step, carry, (xs, errors), unroll=unroll())
         results, aux = eqx.partition((carry, ys), eqx.is_inexact_array)
         return results, (aux, given)
 

@@ -17,7 +17,7 @@ import jax.random as jr
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._collect import Emission, wants_states
-from ._layer import StatefulLayer, name_of
+from ._layer import StatefulLayer, name_of, unroll
 from ._product import convolve, is_matrix, is_slow_convolution, multiply
 
 
@@ -198,7 +198,7 @@ def sweep(
             state, out = child(state, x, key=key)
             return state, (out, state)
 
-        state, (outs, states) = jax.lax.scan(step, state, (xs, keys))
+        state, (outs, states) = jax.lax.scan(step, state, (xs, keys), unroll=unroll())
         return state, outs, Emission(outs, states)
 
 

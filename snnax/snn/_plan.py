@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ._collect import update
+from ._layer import unroll
 from ._node import Composite
 
 
@@ -62,7 +63,7 @@ class StepByStep(AbstractPlan):
             accumulators, kept = update(request, accumulators, block)
             return (states, accumulators), jax.tree.map(lambda leaf: leaf[0], kept)
 
-        (states, accumulators), kept = jax.lax.scan(step, (states, accumulators), (xs, keys))
+        (states, accumulators), kept = jax.lax.scan(step, (states, accumulators), (xs, keys), unroll=unroll())
         return states, accumulators, kept
 
 

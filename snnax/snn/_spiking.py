@@ -25,6 +25,22 @@ class Firing(TypedDict, total=False):
     init_fn: Callable | None
 
 
+_ELSEWHERE = {
+    "beta": "the first argument, `decay_constants`,",
+    "alpha": "one of `decay_constants`",
+    "tau": "`decay_constants=snn.decay(tau, dt)`",
+    "spike_grad": "`spike_fn`",
+    "surrogate_function": "`spike_fn`",
+    "activation": "`spike_fn`",
+    "reset_mechanism": "`reset`",
+    "v_threshold": "`threshold`",
+    "v_reset": "`reset=snn.ResetToValue(v_reset)`",
+    "learn_beta": "an array in place of a number as the decay",
+    "learn_threshold": "an array in place of a number as the threshold",
+}
+"""What other libraries call the arguments, and what they are here."""
+
+
 class SpikingLayer(StatefulLayer):
     r"""The part of a neuron that is the same for all: it fires, is reset and rests.
 
@@ -34,8 +50,26 @@ class SpikingLayer(StatefulLayer):
     2. `reset` says what becomes of the potential (`ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`);
     3. for the next `refractory` steps the potential stays where the reset has put it and nothing fires.
 
-    All of it happens in the step in which the input came. Subclass it for a neuron of your own: your `__init__` passes
-    the arguments below on to this one, your `__call__` integrates and fires.
+    All of it happens in the step in which the input came. Subclass it for a neuron of your own: `__init__` passes the
+    arguments below on, `init_state` uses `init_potential` and `init_countdown`, `__call__` integrates in the dtype of
+    the state, calls `fire`, and gives spikes in the dtype of its input:
+
+        class Quadratic(snn.SpikingLayer):
+            decay: jax.Array = snn.parameter((0.0, 1.0))
+
+            def __init__(self, decay, **firing):
+                super().__init__(**firing)
+                self.decay = decay
+
+            def init_state(self, in_shape, key=None):
+                return {"v": self.init_potential(in_shape, key), "countdown": self.init_countdown(in_shape)}
+
+            def __call__(self, state, x, *, key=None):
+                v = self.decay * state["v"] + 0.1 * state["v"] ** 2 + x.astype(state["v"].dtype)
+                spike, v, countdown = self.fire(v, state["v"], state["countdown"])
+                return {"v": v, "countdown": countdown}, spike.astype(x.dtype)
+
+        snn.check_layer(Quadratic(jnp.array(0.9), threshold=0.8, refractory=2), (5,))
     """
 
     reset: AbstractReset
@@ -54,6 +88,7 @@ class SpikingLayer(StatefulLayer):
         init_fn: Callable | None = None,
         shape: Sequence[int] | None = None,
         key: PRNGKeyArray | None = None,
+        **unknown: object,
     ):
         r"""**Arguments:**
 
@@ -67,6 +102,12 @@ class SpikingLayer(StatefulLayer):
         - `shape`, `key`: the shape of one example and a key, for arguments that are initialisers.
         """
         owner = name_of(self)
+        if unknown:
+            hints = "".join(f" {name!r} is {_ELSEWHERE[name]} here." for name in unknown if name in _ELSEWHERE)
+            raise TypeError(
+                f"`{owner}` takes no {', '.join(map(repr, unknown))}.{hints} Every spiking layer takes `threshold`, "
+                "`reset`, `refractory`, `spike_fn`, `init_fn`, `shape` and `key`."
+            )
         if not is_shape(shape):
             raise ValueError(f"`{owner}`: `shape` must be a tuple of sizes such as (8, 8), got {shape}.")
         self.threshold = as_parameter(owner, "threshold", threshold, POSITIVE, shape=shape, key=key)
@@ -97,6 +138,11 @@ class SpikingLayer(StatefulLayer):
 
         **Returns:** the spikes, and the new potential and countdown for the state.
         """
+        if self.refractory and countdown is None:
+            raise ValueError(
+                f"`{name_of(self)}`: with `refractory={self.refractory}`, `fire` needs the countdown of the state. "
+                "Make it by `self.init_countdown(in_shape)` in `init_state`, and keep what `fire` gives back."
+            )
         return eqx.filter_checkpoint(type(self)._fire, prevent_cse=False)(self, v, previous, countdown)
 
     def _fire(self, v: Array, previous: Array, countdown: Array | None) -> tuple[Array, Array, Array | None]:
