@@ -111,10 +111,11 @@ def parts(turns: int, steps: int = 100) -> dict[str, float]:
 
     def neurons(current):
         lif = snn.SimpleLIF(DECAY)
-        return sum(
-            jnp.sum(jax.vmap(lambda x: lif.over_time(lif.init_state((512,)), x)[1], in_axes=1)(current + i) ** 2)
-            for i in range(2)
-        )
+
+        def train(current):
+            return lif.over_time(lif.init_state((512,)), current)[1]
+
+        return sum(jnp.sum(jax.vmap(train, in_axes=1, out_axes=1)(current + i) ** 2) for i in range(2))
 
     def loss(model, xs):
         outs = jax.vmap(lambda xs: model(model.init_state((700,)), xs)[1][-1].mean(0), in_axes=1)(xs)
