@@ -148,3 +148,36 @@ def test_frozen_weights_get_no_gradient(network, getkey):
     gradient = eqx.filter_grad(lambda xs: jnp.sum(jax.tree.leaves(network(network.init_state((SIZE,)), xs)[1])[-1]))(xs)
     assert gradient.shape == xs.shape
     assert jnp.any(gradient != 0)
+
+
+class Weighted(snn.AbstractMerge):
+    """A sum with a weight for each signal: a merge of a user's, which is trained."""
+
+    weights: jax.Array
+
+    def __call__(self, signals):
+        return sum(weight * signal for weight, signal in zip(self.weights, signals, strict=False))
+
+    def guess(self, shapes):
+        return next((shape for shape in shapes if shape is not None), None)
+
+    def fits(self, shapes):
+        return len(set(shapes)) == 1
+
+
+def test_trained_merges_and_shared_layers_work_inside_of_a_cycle(getkey):
+    shared = linear(SIZE, SIZE)
+    net = snn.Graph(
+        {"in": shared, "lif": snn.SimpleLIF(0.9), "back": shared},
+        [("input", "in"), ("in", "lif"), ("lif", "back"), snn.Edge("back", "lif", delay=1)],
+        outputs=("lif",),
+        merge=Weighted(jnp.array([1.0, 0.5])),
+    )
+    xs = 2 * jr.normal(getkey(), (STEPS, SIZE))
+
+    def loss(net, plan):
+        return jnp.sum(net(net.init_state((SIZE,)), xs, plan=plan)[1]["lif"])
+
+    found = [eqx.filter_jit(eqx.filter_grad(loss))(net, plan) for plan in (snn.LayerByLayer(), snn.StepByStep())]
+    allclose(*found, rtol=1e-4)
+    assert jnp.all(found[0].merges["lif"].weights != 0)

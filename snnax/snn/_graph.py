@@ -1,7 +1,7 @@
 """Networks of any shape: named layers, joined by edges, with skips, several inputs and outputs, and feedback."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -239,7 +239,7 @@ class Graph(Container):
                     for edge in self.topology.into(name)
                 ]
                 new[name], signals[name], emissions[name] = _advance_node(
-                    name, nodes[name], merges[name], layers[name], into, node_keys[name], request[name]
+                    name, nodes[name], merges.get(name), layers[name], into, node_keys[name], request[name]
                 )
             lines = {e.label: _pushed(e, lines[e.label], signals[e.source]) for e in inner if e.delay}
             return (new, lines), (signals, emissions)
@@ -247,8 +247,9 @@ class Graph(Container):
         layers = {name: states.layers[name] for name in component}
         lines = {edge.label: held[edge.label] for edge in inner if edge.delay}
         xs = outside, {name: keys[name] for name in component}
-        parts = {name: self.nodes[name] for name in component}, {name: self.merges[name] for name in component}
-        (layers, lines), (signals, emissions) = _loop.scan(step, parts, (layers, lines), xs)
+        nodes = {name: self.nodes[name] for name in component}
+        merges = {name: self.merges[name] for name in component if len(self.topology.into(name)) > 1}
+        (layers, lines), (signals, emissions) = _loop.scan(step, (nodes, merges), (layers, lines), xs)
         return layers, signals, emissions, lines
 
     def _guess(self, name: str, known: Mapping[str, jax.ShapeDtypeStruct]) -> jax.ShapeDtypeStruct | None:
@@ -285,12 +286,12 @@ def _number(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def _advance_node(name: str, node: Any, merge: AbstractMerge, state: PyTree, arriving: list[Array], key, request):
+def _advance_node(name: str, node: Any, merge: Callable | None, state: PyTree, arriving: list[Array], key, request):
     return _node.advance("snn.Graph", f"node {name!r}", node, state, _merged(merge, arriving), key, request)
 
 
-def _merged(merge: AbstractMerge, arriving: list[Array]) -> Array:
-    return arriving[0] if len(arriving) == 1 else merge(arriving)
+def _merged(merge: Callable | None, arriving: list[Array]) -> Array:
+    return merge(arriving) if merge is not None and len(arriving) > 1 else arriving[0]
 
 
 def _arriving(edge: Edge, signals: Mapping[str, Array], delayed: Mapping[str, Array]) -> Array:
