@@ -17,7 +17,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact
+from jaxtyping import Array, Inexact, PRNGKeyArray
 
 from .._parameter import POSITIVE, acting, as_parameter
 
@@ -36,6 +36,10 @@ class AbstractSurrogate(eqx.Module):
     def value(self, x: Array) -> Array:
         """What a call returns: the step $[x \\ge 0]$."""
         return (x >= 0).astype(x.dtype)
+
+    def fired(self, spike: Array) -> Array:
+        """1 for what fired, from what a call returned: the spike itself where that is 0 or 1."""
+        return spike
 
     def __call__(self, x: Inexact[Array, "..."] | float) -> Inexact[Array, "..."]:
         """**Arguments:** `x`: the potential minus the threshold, of any shape and floating dtype.
@@ -64,6 +68,38 @@ def _spike_jvp(primals, tangents):
         _, of_parameters = eqx.filter_jvp(lambda s: s.antiderivative(x), (surrogate,), (surrogate_tangent,))
         tangent = tangent + of_parameters
     return out, tangent.astype(out.dtype)
+
+
+class AbstractRandomSurrogate(AbstractSurrogate):
+    """A surrogate that draws random numbers, and is called with a key: `draw` gives the surrogate of one call."""
+
+    @abc.abstractmethod
+    def draw(self, x: Array, key: PRNGKeyArray) -> AbstractSurrogate:
+        """The surrogate of one call on `x`, with its random numbers drawn."""
+
+    def __call__(self, x: Inexact[Array, "..."] | float, *, key: PRNGKeyArray) -> Inexact[Array, "..."]:
+        """**Arguments:** `x`: the potential minus the threshold, of any shape and floating dtype; `key`: of this call.
+
+        **Returns:** what the drawn surrogate gives, in the shape and dtype of `x`.
+        """
+        x = jnp.asarray(x)
+        return self.draw(x, key)(x)
+
+
+def emit(spike_fn: Callable[..., Array], x: Array, key: PRNGKeyArray | None = None) -> tuple[Array, Array]:
+    """What neurons give at the distance `x` from their threshold, and 1 for each that fired.
+
+    **Arguments:** `spike_fn`: a surrogate or a function of one array; `key`: for an `AbstractRandomSurrogate`.
+    """
+    if not isinstance(spike_fn, AbstractRandomSurrogate):
+        spike = spike_fn(x)
+    elif key is None:
+        raise ValueError(
+            f"`surrogate.{type(spike_fn).__name__}` draws random numbers and needs a key: `model(states, xs, key)`."
+        )
+    else:
+        spike = spike_fn(x, key=key)
+    return spike, spike_fn.fired(spike) if isinstance(spike_fn, AbstractSurrogate) else spike
 
 
 class _Sloped(AbstractSurrogate):

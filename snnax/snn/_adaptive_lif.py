@@ -86,7 +86,7 @@ class AdaptiveLIF(SpikingLayer):
     def __call__(
         self, state: AdaptiveState, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[AdaptiveState, Array]:
-        """**Arguments:** `x`: the input, of the shape of the layer. `key` is ignored.
+        """**Arguments:** `x`: the input, of the shape of the layer; `key`: for a `spike_fn` that draws.
 
         **Returns:** the new state, and the spikes, of the shape and dtype of `x`.
         """
@@ -94,7 +94,7 @@ class AdaptiveLIF(SpikingLayer):
         integrated = leaky(state.v, in_state_dtype(x, state.v) + state.a, self.decay_constants, self.gain, self.rest)
         if state.countdown is not None:
             integrated = jnp.where(state.countdown > 0, state.v, integrated)
-        spike, v, countdown = self.fire(integrated, state.v, state.countdown)
+        spike, v, countdown = self.fire(integrated, state.v, state.countdown, key=key)
         coupling = acting(self.ada_coupling_var, dtype) * (integrated - acting(self.rest, dtype))
         beta = acting(self.ada_decay_constant, dtype, DECAY)
         a = beta * state.a + (1 - beta) * coupling - acting(self.ada_step_val, dtype) * spike

@@ -66,12 +66,12 @@ class SimpleIAF(SpikingLayer):
     def __call__(
         self, state: PotentialState, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[PotentialState, Array]:
-        """**Arguments:** `x`: the input, of the shape of the layer. `key` is ignored.
+        """**Arguments:** `x`: the input, of the shape of the layer; `key`: for a `spike_fn` that draws.
 
         **Returns:** the new state, and the spikes, of the shape and dtype of `x`.
         """
         v = _integrated(state.v, in_state_dtype(x, state.v), self.gain, self.leak)
-        spike, v, countdown = self.fire(v, state.v, state.countdown)
+        spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return PotentialState(v, countdown), in_activation_dtype(spike, x)
 
 
@@ -123,11 +123,11 @@ class IAF(SpikingLayer):
     def __call__(
         self, state: SynapticState, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[SynapticState, Array]:
-        """**Arguments:** `x`: the input, of the shape of the layer. `key` is ignored.
+        """**Arguments:** `x`: the input, of the shape of the layer; `key`: for a `spike_fn` that draws.
 
         **Returns:** the new state, and the spikes, of the shape and dtype of `x`.
         """
         i = leaky(state.i, in_state_dtype(x, state.i), self.decay_constants, self.gain[1])
         v = _integrated(state.v, i, self.gain[0], self.leak)
-        spike, v, countdown = self.fire(v, state.v, state.countdown)
+        spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return SynapticState(v, i, countdown), in_activation_dtype(spike, x)

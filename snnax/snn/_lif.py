@@ -76,12 +76,12 @@ class SimpleLIF(SpikingLayer):
     def __call__(
         self, state: PotentialState, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[PotentialState, Array]:
-        """**Arguments:** `x`: the input current, of the shape of the layer. `key` is ignored.
+        """**Arguments:** `x`: the input current, of the shape of the layer; `key`: for a `spike_fn` that draws.
 
         **Returns:** the new state, and the spikes, of the shape and dtype of `x`.
         """
         v = leaky(state.v, in_state_dtype(x, state.v), self.decay_constants, self.gain, self.rest)
-        spike, v, countdown = self.fire(v, state.v, state.countdown)
+        spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return PotentialState(v, countdown), in_activation_dtype(spike, x)
 
 
@@ -137,11 +137,11 @@ class LIF(SpikingLayer):
     def __call__(
         self, state: SynapticState, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[SynapticState, Array]:
-        """**Arguments:** `x`: the input, of the shape of the layer. `key` is ignored.
+        """**Arguments:** `x`: the input, of the shape of the layer; `key`: for a `spike_fn` that draws.
 
         **Returns:** the new state, and the spikes, of the shape and dtype of `x`.
         """
         i = leaky(state.i, in_state_dtype(x, state.i), self.decay_constants[1], self.gain[1])
         v = leaky(state.v, i, self.decay_constants[0], self.gain[0], self.rest)
-        spike, v, countdown = self.fire(v, state.v, state.countdown)
+        spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return SynapticState(v, i, countdown), in_activation_dtype(spike, x)

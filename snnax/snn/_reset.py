@@ -32,8 +32,11 @@ class AbstractReset(eqx.Module):
         return v
 
     @abc.abstractmethod
-    def after(self, v: Array, spike: Array, threshold: Array) -> Array:
-        """The potential that is kept, from the integrated potential and the spike."""
+    def after(self, v: Array, spike: Array, threshold: Array, fired: Array) -> Array:
+        """The potential that is kept, from the integrated potential and the spike.
+
+        **Arguments:** `fired`: 1 for the neurons that fired; for spikes of 0 and 1 the spike itself.
+        """
 
 
 class ResetToValue(AbstractReset):
@@ -54,9 +57,9 @@ class ResetToValue(AbstractReset):
         self.value = as_parameter("snn.ResetToValue", "value", value)
         self.stop_gradient = stop_gradient
 
-    def after(self, v: Array, spike: Array, threshold: Array) -> Array:
-        spike = self.seen(spike)
-        return v * (1 - spike) + spike * acting(self.value, v.dtype)
+    def after(self, v: Array, spike: Array, threshold: Array, fired: Array) -> Array:
+        fired = self.seen(fired)
+        return v * (1 - fired) + fired * acting(self.value, v.dtype)
 
 
 class SubtractReset(AbstractReset):
@@ -67,7 +70,7 @@ class SubtractReset(AbstractReset):
 
     stop_gradient: bool = eqx.field(static=True, default=True)
 
-    def after(self, v: Array, spike: Array, threshold: Array) -> Array:
+    def after(self, v: Array, spike: Array, threshold: Array, fired: Array) -> Array:
         return v - self.seen(spike) * threshold
 
 
@@ -76,7 +79,7 @@ class NoReset(AbstractReset):
 
     stop_gradient: bool = eqx.field(static=True, default=True)
 
-    def after(self, v: Array, spike: Array, threshold: Array) -> Array:
+    def after(self, v: Array, spike: Array, threshold: Array, fired: Array) -> Array:
         return v
 
 
@@ -96,5 +99,5 @@ class DelayedSubtractReset(AbstractReset):
     def before(self, v: Array, previous: Array, threshold: Array) -> Array:
         return v - jax.lax.stop_gradient(previous >= threshold).astype(v.dtype) * threshold
 
-    def after(self, v: Array, spike: Array, threshold: Array) -> Array:
+    def after(self, v: Array, spike: Array, threshold: Array, fired: Array) -> Array:
         return v - self.seen(spike) * threshold

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import POSITIVE, acting, as_parameter, check_shapes, parameter
-from ..functional.surrogate import SuperSpike
+from ..functional.surrogate import SuperSpike, emit
 from ._filter import Parameter, is_shape
 from ._layer import StatefulLayer, name_of
 from ._reset import AbstractReset, ResetToValue
@@ -130,11 +130,20 @@ class SpikingLayer(StatefulLayer):
         """The steps for which each neuron still rests; `None` where there is no refractory period."""
         return jnp.zeros(in_shape, jnp.int32) if self.refractory else None
 
-    def fire(self, v: Array, previous: Array, countdown: Array | None) -> tuple[Array, Array, Array | None]:
+    def fire(
+        self,
+        v: Array,
+        previous: Array,
+        countdown: Array | None,
+        *,
+        threshold: Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Array, Array, Array | None]:
         """Fires, resets and rests.
 
         **Arguments:** `v`: the potential that was integrated in this step; `previous`: the potential in the state
-        before it; `countdown`: as in the state.
+        before it; `countdown`: as in the state; `threshold`: the threshold of this step, where it is not the field of
+        that name; `key`: that of the step, for a `spike_fn` that draws random numbers.
 
         **Returns:** the spikes, and the new potential and countdown for the state.
         """
@@ -143,19 +152,26 @@ class SpikingLayer(StatefulLayer):
                 f"`{name_of(self)}`: with `refractory={self.refractory}`, `fire` needs the countdown of the state. "
                 "Make it by `self.init_countdown(in_shape)` in `init_state`, and keep what `fire` gives back."
             )
-        return eqx.filter_checkpoint(type(self)._fire, prevent_cse=False)(self, v, previous, countdown)
+        return eqx.filter_checkpoint(type(self)._fire, prevent_cse=False)(self, v, previous, countdown, threshold, key)
 
-    def _fire(self, v: Array, previous: Array, countdown: Array | None) -> tuple[Array, Array, Array | None]:
-        threshold = acting(self.threshold, v.dtype, POSITIVE)
-        spike = self.spike_fn(self.reset.before(v, previous, threshold) - threshold)
-        v = self.reset.after(v, spike, threshold)
+    def _fire(
+        self,
+        v: Array,
+        previous: Array,
+        countdown: Array | None,
+        threshold: Array | None,
+        key: PRNGKeyArray | None,
+    ) -> tuple[Array, Array, Array | None]:
+        if threshold is None:
+            threshold = acting(self.threshold, v.dtype, POSITIVE)
+        spike, fired = emit(self.spike_fn, self.reset.before(v, previous, threshold) - threshold, key)
+        v = self.reset.after(v, spike, threshold, fired)
         if countdown is None:
             return spike, v, None
         resting = countdown > 0
         spike = jnp.where(resting, jnp.zeros_like(spike), spike)
         v = jnp.where(resting, previous, v)
-        fired = jax.lax.stop_gradient(spike) != 0
-        countdown = jnp.where(fired, self.refractory, jnp.maximum(countdown - 1, 0))
+        countdown = jnp.where(jax.lax.stop_gradient(spike) != 0, self.refractory, jnp.maximum(countdown - 1, 0))
         return spike, v, countdown
 
 
