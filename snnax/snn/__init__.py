@@ -2,25 +2,36 @@
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
-- Parameters: `decay`, `UnityGain`, `Fixed`, `parameter`, `trainable`, `project`.
+- Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
 - Layers without state: `Flatten`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
   `equinox.nn` that need no `eqx.nn.State`.
-- Plans: `LayerByLayer`, `StepByStep`, `Chunked`. What to keep: `Trains`, `Sum`, `Max`, `FirstSpike`, `Traces`.
+- Plans: `LayerByLayer`, `StepByStep`, `Chunked`.
+- What to keep: `Trains`, `Traces`, `Sum`, `Mean`, `Max`, `Last`, `At`, `FirstSpike`, `Window`.
 - Layers of one's own: `StatefulLayer`, `SpikingLayer`, `check_layer`.
 """
 
-from .._parameter import Fixed as Fixed, parameter as parameter, project as project, trainable as trainable
+from .._parameter import (
+    Fixed as Fixed,
+    Logistic as Logistic,
+    parameter as parameter,
+    project as project,
+    trainable as trainable,
+)
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from ._check import check_layer as check_layer
-from ._collect import (
-    AbstractCollector as AbstractCollector,
+from ._collect import AbstractCollector as AbstractCollector
+from ._collectors import (
+    At as At,
     FirstSpike as FirstSpike,
+    Last as Last,
     Max as Max,
+    Mean as Mean,
     Sum as Sum,
     Traces as Traces,
     Trains as Trains,
+    Window as Window,
 )
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay

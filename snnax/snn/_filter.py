@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-from .._parameter import DECAY, REAL, Fixed, acting, as_parameter
+from .._parameter import DECAY, REAL, Fixed, Logistic, acting, as_parameter
 
 
 class UnityGain(eqx.Module):
@@ -21,7 +21,7 @@ class UnityGain(eqx.Module):
     """
 
 
-Parameter = int | float | np.generic | np.ndarray | Array | Fixed
+Parameter = int | float | np.generic | np.ndarray | Array | Fixed | Logistic
 Gain = Parameter | UnityGain
 
 
