@@ -68,8 +68,19 @@ from ._sequential import Sequential as Sequential
 from ._spiking import SpikingLayer as SpikingLayer
 from ._topology import Edge as Edge
 
+_ORIGINAL = {
+    "flatten": "a layer: `snn.Flatten()`",
+    "LIFSoftReset": "`snn.LIF(decay_constants, reset=snn.SubtractReset())`",
+    "CompoundLayer": "`snn.Sequential`, which may stand inside of another one",
+    "GraphStructure": "`snn.Graph`",
+    "StatefulModel": "`snn.Graph`",
+    "SequentialLocalFeedback": "`snn.Recurrent`",
+    "ResNetBlock": "`snn.Residual`",
+}
+"""Names of the original SNNAX, and what they are here."""
+
 
 def __getattr__(name: str):
-    if name == "flatten":
-        raise AttributeError("`snnax.snn` has no `flatten`; it is a layer: `snn.Flatten()`.")
+    if name in _ORIGINAL:
+        raise AttributeError(f"`snnax.snn` has no `{name}`; it is {_ORIGINAL[name]}.")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

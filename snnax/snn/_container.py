@@ -54,6 +54,7 @@ class Container(Composite):
 
         **Returns:** the states. Nothing is computed for them but themselves.
         """
+        _check_key(name_of(self), key)
         names = list(self.consumers())
         several = len(names) > 1
         shapes: dict[str, Any] = {names[0]: in_shape}

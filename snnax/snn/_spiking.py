@@ -38,6 +38,8 @@ _ELSEWHERE = {
     "reset_mechanism": "`reset`",
     "v_threshold": "`threshold`",
     "v_reset": "`reset=snn.ResetToValue(v_reset)`",
+    "reset_val": "`reset=snn.ResetToValue(reset_val)`",
+    "stop_reset_grad": "`stop_gradient`, of the reset,",
     "learn_beta": "an array in place of a number as the decay",
     "learn_threshold": "an array in place of a number as the threshold",
 }
