@@ -131,7 +131,7 @@ def test_bug_08_a_reset_is_the_same_for_every_neuron_and_subtracts_the_threshold
 
 
 def test_bug_09_a_decay_acts_as_it_is_given_and_has_a_gradient_at_the_edge():
-    """SNNAX: a decay of 0.1 acted as its sigmoid; snnTorch: a clamp without gradient at the edge."""
+    """SNNAX: a decay of 0.1 acted as 0.5; SNNAX, snnTorch: a clamp without gradient at the edge."""
     xs = jnp.array([[1.0], [0.0], [0.0]])
     for decay in (0.1, jnp.array(0.1)):
         outs, _ = steps(snn.SimpleLI(decay), xs)
@@ -292,6 +292,13 @@ def test_bug_22_every_third_party_import_is_declared():
         return {re.split(r"[<>=!~\[ ;]", requirement)[0].lower() for requirement in requirements}
 
     declared = names(project["dependencies"])
+    for_examples = declared | names(project["optional-dependencies"]["examples"]) | {"snnax"}
+    scripts = list((ROOT / "examples").glob("*.py"))
+    assert scripts
+    for file in scripts:
+        beside = {script.stem for script in scripts}
+        for module, _, _, _ in imports(ast.parse(file.read_text())):
+            assert module.split(".")[0] in for_examples | beside | sys.stdlib_module_names, f"{file} imports {module}"
     extras = set().union(*map(names, project["optional-dependencies"].values()))
     used = set()
     for file, tree in sources():
