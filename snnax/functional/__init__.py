@@ -1,3 +1,17 @@
-"""Functions without state: `surrogate`, the derivatives that stand in for that of the spike."""
+"""Functions without state: arrays in, arrays out, of one example.
+
+- `surrogate`: the derivatives that stand in for that of the spike.
+- Losses: `cross_entropy`, `class_mse`, `first_spike_cross_entropy`, `first_spike_mse`; for padded sequences
+  `length_mask`, `masked_mean`. Several neurons for a class: `population_sum`, `population_mean`.
+"""
 
 from . import surrogate as surrogate
+from ._losses import (
+    class_mse as class_mse,
+    cross_entropy as cross_entropy,
+    first_spike_cross_entropy as first_spike_cross_entropy,
+    first_spike_mse as first_spike_mse,
+    length_mask as length_mask,
+    masked_mean as masked_mean,
+)
+from ._population import population_mean as population_mean, population_sum as population_sum
