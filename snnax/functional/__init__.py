@@ -3,9 +3,11 @@
 - `surrogate`: the derivatives that stand in for that of the spike.
 - Losses: `cross_entropy`, `class_mse`, `first_spike_cross_entropy`, `first_spike_mse`; for padded sequences
   `length_mask`, `masked_mean`. Several neurons for a class: `population_sum`, `population_mean`.
+- Distances between spike trains: `van_rossum`, `victor_purpura`.
 """
 
 from . import surrogate as surrogate
+from ._distances import van_rossum as van_rossum, victor_purpura as victor_purpura
 from ._losses import (
     class_mse as class_mse,
     cross_entropy as cross_entropy,
