@@ -4,6 +4,7 @@
 - Losses: `cross_entropy`, `class_mse`, `first_spike_cross_entropy`, `first_spike_mse`; for padded sequences
   `length_mask`, `masked_mean`. Several neurons for a class: `population_sum`, `population_mean`.
 - Distances between spike trains: `van_rossum`, `victor_purpura`.
+- Penalties on activity: `l1_rate`, `l2_rate`, `lower_rate`, `upper_rate`, `silence_penalty`, `sparsity_penalty`.
 """
 
 from . import surrogate as surrogate
@@ -17,3 +18,11 @@ from ._losses import (
     masked_mean as masked_mean,
 )
 from ._population import population_mean as population_mean, population_sum as population_sum
+from ._regularisers import (
+    l1_rate as l1_rate,
+    l2_rate as l2_rate,
+    lower_rate as lower_rate,
+    silence_penalty as silence_penalty,
+    sparsity_penalty as sparsity_penalty,
+    upper_rate as upper_rate,
+)
