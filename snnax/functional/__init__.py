@@ -5,6 +5,7 @@
   `length_mask`, `masked_mean`. Several neurons for a class: `population_sum`, `population_mean`.
 - Distances between spike trains: `van_rossum`, `victor_purpura`.
 - Penalties on activity: `l1_rate`, `l2_rate`, `lower_rate`, `upper_rate`, `silence_penalty`, `sparsity_penalty`.
+- Metrics: `accuracy`, `votes`, `firing_rate`, `sparsity`, `isi_cv`, `synchrony`.
 """
 
 from . import surrogate as surrogate
@@ -16,6 +17,14 @@ from ._losses import (
     first_spike_mse as first_spike_mse,
     length_mask as length_mask,
     masked_mean as masked_mean,
+)
+from ._metrics import (
+    accuracy as accuracy,
+    firing_rate as firing_rate,
+    isi_cv as isi_cv,
+    sparsity as sparsity,
+    synchrony as synchrony,
+    votes as votes,
 )
 from ._population import population_mean as population_mean, population_sum as population_sum
 from ._regularisers import (
