@@ -16,9 +16,11 @@ traced one does is said by each encoder. Spikes have the dtype of the values.
 - Changes: `delta_code`, `send_on_delta`, `step_forward`; back by `step_forward_decode`.
 - Filtered: `bsa`; back by `bsa_decode`.
 - Many neurons for one value: `gaussian_receptive_fields`, `angle_code`.
+- Sound: `mel_filterbank`, `mel_spectrogram`.
 """
 
 from . import surrogate as surrogate
+from ._audio import mel_filterbank as mel_filterbank, mel_spectrogram as mel_spectrogram
 from ._ben_spiker import bsa as bsa, bsa_decode as bsa_decode
 from ._change_coding import (
     delta_code as delta_code,
