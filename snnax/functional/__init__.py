@@ -17,6 +17,7 @@ traced one does is said by each encoder. Spikes have the dtype of the values.
 - Filtered: `bsa`; back by `bsa_decode`.
 - Many neurons for one value: `gaussian_receptive_fields`, `angle_code`.
 - Sound: `mel_filterbank`, `mel_spectrogram`.
+- Targets of a read-out: `rate_targets`, `latency_targets`. One-hot and back: `jax.nn.one_hot`, `jnp.argmax`.
 """
 
 from . import surrogate as surrogate
@@ -56,6 +57,7 @@ from ._regularisers import (
     sparsity_penalty as sparsity_penalty,
     upper_rate as upper_rate,
 )
+from ._targets import latency_targets as latency_targets, rate_targets as rate_targets
 from ._temporal_coding import (
     burst_code as burst_code,
     latency_code as latency_code,
