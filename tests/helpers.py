@@ -133,6 +133,10 @@ LAYERS = {
         ),
         VECTOR,
     ),
+    "SigmaDelta": Case(lambda: snn.SigmaDelta(0.9, step=0.3), VECTOR),
+    "SigmaDelta, all trained": Case(
+        lambda: snn.SigmaDelta(per_channel(0.9, 0.5), step=per_channel(0.2, 0.4), gain=jnp.array(0.7)), MAPS
+    ),
     "SumPool2d, SpikingMaxPool2d, Flatten": Case(
         lambda: snn.Sequential(snn.SumPool2d(2), snn.SpikingMaxPool2d(2, threshold=jnp.array(1.5)), snn.Flatten()),
         MAPS,

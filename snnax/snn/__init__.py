@@ -1,6 +1,7 @@
 """Layers with a state, the containers that run them over time, and the plans that say in which order.
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
+- Changes: `SigmaDelta`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -65,6 +66,7 @@ from ._reset import (
     SubtractReset as SubtractReset,
 )
 from ._sequential import Sequential as Sequential
+from ._sigma_delta import SigmaDelta as SigmaDelta
 from ._spiking import SpikingLayer as SpikingLayer
 from ._topology import Edge as Edge
 
