@@ -137,6 +137,36 @@ LAYERS = {
     "SigmaDelta, all trained": Case(
         lambda: snn.SigmaDelta(per_channel(0.9, 0.5), step=per_channel(0.2, 0.4), gain=jnp.array(0.7)), MAPS
     ),
+    "ResonateAndFire": Case(lambda: snn.ResonateAndFire(0.95, 0.6), VECTOR, True),
+    "ResonateAndFire, all trained, refractory": Case(
+        lambda: snn.ResonateAndFire(
+            per_channel(0.9, 0.7),
+            per_channel(0.3, 0.8),
+            gain=jnp.array(0.8),
+            threshold=jnp.array(0.7),
+            reset=snn.SubtractReset(stop_gradient=False),
+            refractory=1,
+        ),
+        MAPS,
+        True,
+    ),
+    "BalancedResonateAndFire": Case(lambda: snn.BalancedResonateAndFire(0.01, 0.3), VECTOR, True),
+    "BalancedResonateAndFire, initialisers, reset to a value, refractory": Case(
+        lambda: snn.BalancedResonateAndFire(
+            between(0.01, 0.1),
+            between(0.1, 0.5),
+            shape=VECTOR,
+            refractory_decay=jnp.array(0.8),
+            refractory_damping=jnp.array(0.1),
+            gain=jnp.array([0.8, 1.0, 1.2]),
+            reset=snn.ResetToValue(0.2),
+            refractory=2,
+            init_fn=between(0.0, 0.4),
+            key=jr.key(5),
+        ),
+        VECTOR,
+        True,
+    ),
     "SumPool2d, SpikingMaxPool2d, Flatten": Case(
         lambda: snn.Sequential(snn.SumPool2d(2), snn.SpikingMaxPool2d(2, threshold=jnp.array(1.5)), snn.Flatten()),
         MAPS,

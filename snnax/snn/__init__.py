@@ -1,7 +1,7 @@
 """Layers with a state, the containers that run them over time, and the plans that say in which order.
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
-- Changes: `SigmaDelta`.
+- Resonators: `ResonateAndFire`, `BalancedResonateAndFire`. Changes: `SigmaDelta`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -64,6 +64,10 @@ from ._reset import (
     NoReset as NoReset,
     ResetToValue as ResetToValue,
     SubtractReset as SubtractReset,
+)
+from ._resonate_and_fire import (
+    BalancedResonateAndFire as BalancedResonateAndFire,
+    ResonateAndFire as ResonateAndFire,
 )
 from ._sequential import Sequential as Sequential
 from ._sigma_delta import SigmaDelta as SigmaDelta
