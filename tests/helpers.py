@@ -167,6 +167,18 @@ LAYERS = {
         VECTOR,
         True,
     ),
+    "SpikingLSTM": Case(lambda: snn.SpikingLSTM(3, 5, key=jr.key(6)), VECTOR, True),
+    "SpikingLSTM, no bias, an initialiser, subtraction, refractory": Case(
+        lambda: snn.SpikingLSTM(
+            3, 4, False, threshold=between(0.05, 0.2), reset=snn.SubtractReset(), refractory=1, key=jr.key(7)
+        ),
+        VECTOR,
+        True,
+    ),
+    "SpikingConvLSTM2d": Case(
+        lambda: snn.SpikingConvLSTM2d(2, 3, 3, 2, 1, threshold=per_channel(0.05, 0.1, 0.05), key=jr.key(8)), MAPS, True
+    ),
+    "SpikingGRU": Case(lambda: snn.SpikingGRU(3, 5, reset=snn.ResetToValue(), key=jr.key(9)), VECTOR, True),
     "SumPool2d, SpikingMaxPool2d, Flatten": Case(
         lambda: snn.Sequential(snn.SumPool2d(2), snn.SpikingMaxPool2d(2, threshold=jnp.array(1.5)), snn.Flatten()),
         MAPS,

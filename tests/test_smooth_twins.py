@@ -47,6 +47,12 @@ TWINS = {
         ),
         (2,),
     ),
+    "SpikingLSTM": (lambda: snn.SpikingLSTM(3, 2, key=jr.key(0), **firing(subtraction(), (0.1, 0.2))), (3,)),
+    "SpikingGRU": (lambda: snn.SpikingGRU(3, 2, key=jr.key(0), **firing(to_a_value(), (0.1, 0.2))), (3,)),
+    "SpikingConvLSTM2d": (
+        lambda: snn.SpikingConvLSTM2d(1, 1, 2, 2, key=jr.key(0), **firing(subtraction(), (0.1,))),
+        (1, 3, 3),
+    ),
 }
 
 
