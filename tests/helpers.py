@@ -179,6 +179,7 @@ LAYERS = {
         lambda: snn.SpikingConvLSTM2d(2, 3, 3, 2, 1, threshold=per_channel(0.05, 0.1, 0.05), key=jr.key(8)), MAPS, True
     ),
     "SpikingGRU": Case(lambda: snn.SpikingGRU(3, 5, reset=snn.ResetToValue(), key=jr.key(9)), VECTOR, True),
+    "WinnerTakeAll": Case(lambda: snn.Sequential(snn.WinnerTakeAll(3, (1, 2)), snn.WinnerTakeAll()), MAPS),
     "SumPool2d, SpikingMaxPool2d, Flatten": Case(
         lambda: snn.Sequential(snn.SumPool2d(2), snn.SpikingMaxPool2d(2, threshold=jnp.array(1.5)), snn.Flatten()),
         MAPS,

@@ -2,7 +2,7 @@
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
 - Resonators: `ResonateAndFire`, `BalancedResonateAndFire`. Changes: `SigmaDelta`.
-- Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`.
+- Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`. Competition: `WinnerTakeAll`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -75,6 +75,7 @@ from ._sequential import Sequential as Sequential
 from ._sigma_delta import SigmaDelta as SigmaDelta
 from ._spiking import SpikingLayer as SpikingLayer
 from ._topology import Edge as Edge
+from ._winner_take_all import WinnerTakeAll as WinnerTakeAll
 
 _ORIGINAL = {
     "flatten": "a layer: `snn.Flatten()`",
