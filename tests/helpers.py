@@ -180,6 +180,13 @@ LAYERS = {
     ),
     "SpikingGRU": Case(lambda: snn.SpikingGRU(3, 5, reset=snn.ResetToValue(), key=jr.key(9)), VECTOR, True),
     "WinnerTakeAll": Case(lambda: snn.Sequential(snn.WinnerTakeAll(3, (1, 2)), snn.WinnerTakeAll()), MAPS),
+    "PhasorLinear, Phasor": Case(
+        lambda: snn.Sequential(snn.PhasorLinear(3, 4, key=jr.key(10)), snn.Phasor(jnp.array(0.5))), VECTOR
+    ),
+    "PhasorLinear, SpikingPhasor": Case(
+        lambda: snn.Sequential(snn.PhasorLinear(3, 4, key=jr.key(11)), snn.SpikingPhasor(3, threshold=jnp.array(0.3))),
+        VECTOR,
+    ),
     "SumPool2d, SpikingMaxPool2d, Flatten": Case(
         lambda: snn.Sequential(snn.SumPool2d(2), snn.SpikingMaxPool2d(2, threshold=jnp.array(1.5)), snn.Flatten()),
         MAPS,

@@ -3,6 +3,7 @@
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
 - Resonators: `ResonateAndFire`, `BalancedResonateAndFire`. Changes: `SigmaDelta`.
 - Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`. Competition: `WinnerTakeAll`.
+- Phasors: `PhasorLinear`, `Phasor`, `SpikingPhasor`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -46,6 +47,7 @@ from ._li import LI as LI, SimpleLI as SimpleLI
 from ._lif import LIF as LIF, SimpleLIF as SimpleLIF
 from ._merge import AbstractMerge as AbstractMerge, Add as Add, Concatenate as Concatenate
 from ._parallel import Parallel as Parallel, Residual as Residual
+from ._phasor import Phasor as Phasor, PhasorLinear as PhasorLinear, SpikingPhasor as SpikingPhasor
 from ._plan import (
     AbstractPlan as AbstractPlan,
     Chunked as Chunked,
