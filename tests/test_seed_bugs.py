@@ -176,13 +176,13 @@ def test_bug_12_the_output_depends_on_every_part_of_the_state(name):
     xs = jnp.full((2, *case.in_shape), 0.05)
     state = layer.init_state(case.in_shape)
     reference, _ = steps(layer, xs, state)
-    for field in ("v", "i", "a"):
+    for field in ("v", "i", "a", "h", "c"):
         if hasattr(state, field):
-            perturbed = eqx.tree_at(lambda s, field=field: getattr(s, field), state, jnp.full(case.in_shape, 5.0))
+            perturbed = eqx.tree_at(lambda s, field=field: getattr(s, field), state, replace_fn=lambda a: a + 5)
             assert not np.allclose(steps(layer, xs, perturbed)[0], reference), field
             if getattr(state, "countdown", None) is not None:
-                resting = eqx.tree_at(lambda s: s.countdown, perturbed, jnp.full(case.in_shape, 2, jnp.int32))
-                np.testing.assert_array_equal(steps(layer, xs, resting)[0], np.zeros(xs.shape))
+                resting = eqx.tree_at(lambda s: s.countdown, perturbed, replace_fn=lambda a: a + 2)
+                np.testing.assert_array_equal(steps(layer, xs, resting)[0], np.zeros(reference.shape))
 
 
 def test_bug_19_a_state_may_have_any_rank():
