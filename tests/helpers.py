@@ -119,6 +119,9 @@ LAYERS = {
         MAPS,
         True,
     ),
+    "SimpleLIF, from a resistance and a trained capacitance": Case(
+        lambda: snn.SimpleLIF.from_rc(2.0, jnp.array([1e-3, 2e-3, 5e-3]), 1e-3, threshold=0.5), VECTOR, True
+    ),
     "SimpleLI": Case(lambda: snn.SimpleLI(0.9), VECTOR),
     "SimpleLI, a decay for each channel, unity gain, at rest above zero": Case(
         lambda: snn.SimpleLI(per_channel(0.95, 0.8), gain=snn.UnityGain(), rest=jnp.array(0.2)), MAPS
