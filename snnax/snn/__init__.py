@@ -1,6 +1,8 @@
 """Layers with a state, the containers that run them over time, and the plans that say in which order.
 
-- Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
+- Neurons: `SimpleLIF`, `LIF`, `DoubleExpLIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`, `ALIF`, `QIF`, `EIF`, `AdEx`,
+  `Izhikevich`, `SRM`, `TwoCompartment`; without spikes `SimpleLI`, `LI`.
+- Synapses: `ShortTermPlasticity`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -20,6 +22,7 @@ from .._parameter import (
     trainable as trainable,
 )
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
+from ._alif import ALIF as ALIF
 from ._check import check_layer as check_layer
 from ._collect import AbstractCollector as AbstractCollector
 from ._collectors import (
@@ -35,9 +38,12 @@ from ._collectors import (
 )
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
+from ._double_exp import DoubleExpLIF as DoubleExpLIF
+from ._eif import EIF as EIF, AdEx as AdEx
 from ._filter import UnityGain as UnityGain, decay as decay
 from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
+from ._izhikevich import Izhikevich as Izhikevich
 from ._layer import StatefulLayer as StatefulLayer
 from ._li import LI as LI, SimpleLI as SimpleLI
 from ._lif import LIF as LIF, SimpleLIF as SimpleLIF
@@ -56,6 +62,7 @@ from ._pooling import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
 )
+from ._qif import QIF as QIF
 from ._recurrent import Recurrent as Recurrent
 from ._reset import (
     AbstractReset as AbstractReset,
@@ -65,8 +72,11 @@ from ._reset import (
     SubtractReset as SubtractReset,
 )
 from ._sequential import Sequential as Sequential
+from ._short_term_plasticity import ShortTermPlasticity as ShortTermPlasticity
 from ._spiking import SpikingLayer as SpikingLayer
+from ._srm import SRM as SRM
 from ._topology import Edge as Edge
+from ._two_compartment import TwoCompartment as TwoCompartment
 
 _ORIGINAL = {
     "flatten": "a layer: `snn.Flatten()`",
