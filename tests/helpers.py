@@ -259,6 +259,13 @@ LAYERS = {
         ),
         MAPS,
     ),
+    "PoissonSource, SpikeSource": Case(
+        lambda: snn.Parallel(
+            snn.PoissonSource(jnp.array([0.2, 0.5, 0.9, 1.0])),
+            snn.SpikeSource(snn.Fixed((jnp.arange(36.0) % 5 == 0).astype(jnp.float32).reshape(9, 4))),
+        ),
+        VECTOR,
+    ),
     "SimpleLI": Case(lambda: snn.SimpleLI(0.9), VECTOR),
     "SimpleLI, a decay for each channel, unity gain, at rest above zero": Case(
         lambda: snn.SimpleLI(per_channel(0.95, 0.8), gain=snn.UnityGain(), rest=jnp.array(0.2)), MAPS

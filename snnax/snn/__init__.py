@@ -2,7 +2,7 @@
 
 - Neurons: `SimpleLIF`, `LIF`, `DoubleExpLIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`, `ALIF`, `QIF`, `EIF`, `AdEx`,
   `Izhikevich`, `SRM`, `TwoCompartment`; without spikes `SimpleLI`, `LI`.
-- Synapses: `ShortTermPlasticity`.
+- Synapses: `ShortTermPlasticity`. Sources: `PoissonSource`, `SpikeSource`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -73,6 +73,7 @@ from ._reset import (
 )
 from ._sequential import Sequential as Sequential
 from ._short_term_plasticity import ShortTermPlasticity as ShortTermPlasticity
+from ._source import PoissonSource as PoissonSource, SpikeSource as SpikeSource
 from ._spiking import SpikingLayer as SpikingLayer
 from ._srm import SRM as SRM
 from ._topology import Edge as Edge
