@@ -3,6 +3,9 @@
 - Neurons: `SimpleLIF`, `LIF`, `DoubleExpLIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`, `ALIF`, `QIF`, `EIF`, `AdEx`,
   `Izhikevich`, `SRM`, `TwoCompartment`; without spikes `SimpleLI`, `LI`.
 - Synapses: `ShortTermPlasticity`. Sources: `PoissonSource`, `SpikeSource`.
+- Resonators: `ResonateAndFire`, `BalancedResonateAndFire`. Changes: `SigmaDelta`.
+- Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`. Competition: `WinnerTakeAll`.
+- Phasors: `PhasorLinear`, `Phasor`, `SpikingPhasor`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -41,6 +44,7 @@ from ._delay import Delay as Delay
 from ._double_exp import DoubleExpLIF as DoubleExpLIF
 from ._eif import EIF as EIF, AdEx as AdEx
 from ._filter import UnityGain as UnityGain, decay as decay
+from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
 from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
 from ._izhikevich import Izhikevich as Izhikevich
@@ -49,6 +53,7 @@ from ._li import LI as LI, SimpleLI as SimpleLI
 from ._lif import LIF as LIF, SimpleLIF as SimpleLIF
 from ._merge import AbstractMerge as AbstractMerge, Add as Add, Concatenate as Concatenate
 from ._parallel import Parallel as Parallel, Residual as Residual
+from ._phasor import Phasor as Phasor, PhasorLinear as PhasorLinear, SpikingPhasor as SpikingPhasor
 from ._plan import (
     AbstractPlan as AbstractPlan,
     Chunked as Chunked,
@@ -71,13 +76,19 @@ from ._reset import (
     ResetToValue as ResetToValue,
     SubtractReset as SubtractReset,
 )
+from ._resonate_and_fire import (
+    BalancedResonateAndFire as BalancedResonateAndFire,
+    ResonateAndFire as ResonateAndFire,
+)
 from ._sequential import Sequential as Sequential
 from ._short_term_plasticity import ShortTermPlasticity as ShortTermPlasticity
+from ._sigma_delta import SigmaDelta as SigmaDelta
 from ._source import PoissonSource as PoissonSource, SpikeSource as SpikeSource
 from ._spiking import SpikingLayer as SpikingLayer
 from ._srm import SRM as SRM
 from ._topology import Edge as Edge
 from ._two_compartment import TwoCompartment as TwoCompartment
+from ._winner_take_all import WinnerTakeAll as WinnerTakeAll
 
 _ORIGINAL = {
     "flatten": "a layer: `snn.Flatten()`",
