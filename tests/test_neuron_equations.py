@@ -1,16 +1,15 @@
-"""The neurons beyond the leaky ones do what their equations say, step by step; and so do their gradients."""
+"""The neurons beyond the leaky ones do what their equations say, step by step."""
 
 import dataclasses
 import math
 
 import equinox as eqx
 import jax
-import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import between
-from test_neurons import INPUTS, fire, smooth, trace, trained
+from test_neurons import INPUTS, fire, trace
 
 import snnax.snn as snn
 from snnax.functional import surrogate
@@ -290,120 +289,6 @@ def test_a_neuron_that_adapts_fires_at_growing_intervals():
 
 
 # Gradients.
-
-
-def twins():
-    """Every neuron with all parameters trained, a smooth spike and a reset that passes gradients."""
-    two = [0.8, 0.6]
-
-    def firing(reset, slope=2.0, kind=surrogate.Sigmoid, threshold=(0.9, 0.7)):
-        return {"threshold": trained(list(threshold)), "reset": reset, "spike_fn": smooth(kind, slope)}
-
-    def to(value):
-        return snn.ResetToValue(trained(value), stop_gradient=False)
-
-    subtraction = snn.SubtractReset(stop_gradient=False)
-    return {
-        "ALIF": lambda: snn.ALIF(
-            trained(two),
-            ada_decay_constant=trained(two),
-            ada_coupling_var=trained(0.7),
-            gain=trained(0.7),
-            rest=trained(0.1),
-            **firing(subtraction),
-        ),
-        "QIF": lambda: snn.QIF(
-            trained(two),
-            critical=trained([0.5, 0.4]),
-            curvature=trained(1.5),
-            gain=trained(0.7),
-            rest=trained(0.1),
-            **firing(to(-0.2)),
-        ),
-        "QIF, unity gain": lambda: snn.QIF(trained(two), gain=snn.UnityGain(), **firing(subtraction)),
-        "EIF": lambda: snn.EIF(
-            trained(two),
-            onset=trained([0.5, 0.4]),
-            sharpness=trained(0.2),
-            gain=trained(0.7),
-            rest=trained(0.1),
-            **firing(to(-0.2)),
-        ),
-        "AdEx": lambda: snn.AdEx(
-            trained(two),
-            ada_decay_constant=trained(two),
-            ada_step_val=trained(0.3),
-            ada_coupling_var=trained(0.4),
-            onset=trained([0.5, 0.4]),
-            sharpness=trained(0.2),
-            gain=trained(0.7),
-            rest=trained(0.1),
-            **firing(subtraction, kind=surrogate.ArcTan),
-        ),
-        "Izhikevich": lambda: snn.Izhikevich(
-            trained([0.02, 0.1]),
-            trained(0.2),
-            d=trained([8.0, 2.0]),
-            gain=trained(30.0),
-            init_fn=trained(-60.0),
-            **firing(to(-65.0), 0.05, threshold=(30.0, 25.0)),
-        ),
-        "DoubleExpLIF": lambda: snn.DoubleExpLIF(
-            [trained(two), trained(0.75), trained([0.55, 0.85])],
-            gain=[trained(0.7), trained(two)],
-            rest=trained(0.1),
-            **firing(subtraction),
-        ),
-        "DoubleExpLIF, unity gain": lambda: snn.DoubleExpLIF(
-            [trained(two), trained(0.7), trained(0.7)], gain=snn.UnityGain(), **firing(to(0.1))
-        ),
-        "SRM": lambda: snn.SRM(
-            [trained(two), trained(0.7), trained(two)],
-            after_potential=trained(0.6),
-            gain=[trained(0.7), trained(two)],
-            rest=trained(0.1),
-            **firing(snn.NoReset(stop_gradient=False)),
-        ),
-        "TwoCompartment": lambda: snn.TwoCompartment(
-            [trained(two), trained(0.7)],
-            coupling=(trained(0.5), trained(two)),
-            dendritic_reset=trained(0.3),
-            gain=trained(0.7),
-            rest=trained(0.1),
-            **firing(subtraction),
-        ),
-        "ShortTermPlasticity": lambda: snn.ShortTermPlasticity(
-            [trained(two), trained(0.7)], utilisation=trained(two), gain=trained(0.7)
-        ),
-    }
-
-
-@pytest.mark.parametrize("name", twins())
-def test_the_gradient_of_the_smooth_twin_equals_finite_differences(name):
-    with jax.enable_x64(True):
-        layer = twins()[name]()
-        params, static = eqx.partition(layer, snn.trainable(layer))
-        xs = jnp.asarray(INPUTS[:5, :2], jnp.float64)
-        flat, unravel = jax.flatten_util.ravel_pytree((params, xs))
-        assert flat.dtype == jnp.float64
-        scale = 100.0 if name == "Izhikevich" else 1.0
-
-        def loss(flat):
-            params, xs = unravel(flat)
-            layer = eqx.combine(params, static)
-            state, outs = layer.over_time(layer.init_state((2,)), xs)
-            ends = sum(jnp.sum(jnp.sin(leaf / scale)) for leaf in jax.tree.leaves(state))
-            return jnp.sum(outs * jnp.cos(jnp.arange(outs.size).reshape(outs.shape))) + ends
-
-        @jax.jit
-        def both(flat):
-            steps = 1e-5 * jnp.eye(flat.size)
-            ahead, behind = jax.vmap(loss)(flat + steps), jax.vmap(loss)(flat - steps)
-            return jax.grad(loss)(flat), (ahead - behind) / 2e-5
-
-        gradient, numeric = both(flat)
-        np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-8)
-        assert np.all(np.asarray(gradient) != 0)
 
 
 def by_loop(name, xs, seen):
