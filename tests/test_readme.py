@@ -59,7 +59,7 @@ def test_every_picture_of_the_readme_is_there(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["Graph", "Sequential", "Recurrent", "Parallel", "Residual", "SpikingLayer", "parameter"]
+    "name", ["Graph", "Sequential", "Recurrent", "Parallel", "Residual", "SpikingLayer", "PoissonSource", "parameter"]
 )
 def test_every_example_of_a_docstring_runs(name):
     keys = dict(zip(("key", "k1", "k2", "k3"), jr.split(jr.key(0), 4), strict=True))

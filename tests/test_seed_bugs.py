@@ -1,6 +1,7 @@
 """Bugs of SNNAX, Spyx and snnTorch that must not come back, by their numbers in the project's list."""
 
 import ast
+import dataclasses
 import importlib
 import pkgutil
 import re
@@ -176,12 +177,16 @@ def test_bug_12_the_output_depends_on_every_part_of_the_state(name):
     xs = jnp.full((2, *case.in_shape), 0.05)
     state = layer.init_state(case.in_shape)
     reference, _ = steps(layer, xs, state)
-    for field in ("v", "i", "a", "h", "c"):
-        if hasattr(state, field):
-            perturbed = eqx.tree_at(lambda s, field=field: getattr(s, field), state, replace_fn=lambda a: a + 5)
-            assert not np.allclose(steps(layer, xs, perturbed)[0], reference), field
-            if getattr(state, "countdown", None) is not None:
-                resting = eqx.tree_at(lambda s: s.countdown, perturbed, replace_fn=lambda a: a + 2)
+    far = 50 * max(float(jnp.max(leaf)) for leaf in jax.tree.leaves(getattr(layer, "threshold", 1.0)))
+    for field in (field.name for field in dataclasses.fields(state) if field.name != "countdown"):
+        moved = [
+            eqx.tree_at(lambda s, field=field: getattr(s, field), state, getattr(state, field) + by)
+            for by in (far, -far)
+        ]
+        assert not all(np.allclose(steps(layer, xs, one)[0], reference) for one in moved), field
+        if getattr(state, "countdown", None) is not None:
+            for one in moved:
+                resting = eqx.tree_at(lambda s: s.countdown, one, replace_fn=lambda a: a + 2)
                 np.testing.assert_array_equal(steps(layer, xs, resting)[0], np.zeros(reference.shape))
 
 

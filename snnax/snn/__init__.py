@@ -1,6 +1,8 @@
 """Layers with a state, the containers that run them over time, and the plans that say in which order.
 
-- Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
+- Neurons: `SimpleLIF`, `LIF`, `DoubleExpLIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`, `ALIF`, `QIF`, `EIF`, `AdEx`,
+  `Izhikevich`, `SRM`, `TwoCompartment`; without spikes `SimpleLI`, `LI`.
+- Synapses: `ShortTermPlasticity`. Sources: `PoissonSource`, `SpikeSource`.
 - Resonators: `ResonateAndFire`, `BalancedResonateAndFire`. Changes: `SigmaDelta`.
 - Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`. Competition: `WinnerTakeAll`.
 - Phasors: `PhasorLinear`, `Phasor`, `SpikingPhasor`.
@@ -23,6 +25,7 @@ from .._parameter import (
     trainable as trainable,
 )
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
+from ._alif import ALIF as ALIF
 from ._check import check_layer as check_layer
 from ._collect import AbstractCollector as AbstractCollector
 from ._collectors import (
@@ -38,10 +41,13 @@ from ._collectors import (
 )
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
+from ._double_exp import DoubleExpLIF as DoubleExpLIF
+from ._eif import EIF as EIF, AdEx as AdEx
 from ._filter import UnityGain as UnityGain, decay as decay
 from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
 from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
+from ._izhikevich import Izhikevich as Izhikevich
 from ._layer import StatefulLayer as StatefulLayer
 from ._li import LI as LI, SimpleLI as SimpleLI
 from ._lif import LIF as LIF, SimpleLIF as SimpleLIF
@@ -61,6 +67,7 @@ from ._pooling import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
 )
+from ._qif import QIF as QIF
 from ._recurrent import Recurrent as Recurrent
 from ._reset import (
     AbstractReset as AbstractReset,
@@ -74,9 +81,13 @@ from ._resonate_and_fire import (
     ResonateAndFire as ResonateAndFire,
 )
 from ._sequential import Sequential as Sequential
+from ._short_term_plasticity import ShortTermPlasticity as ShortTermPlasticity
 from ._sigma_delta import SigmaDelta as SigmaDelta
+from ._source import PoissonSource as PoissonSource, SpikeSource as SpikeSource
 from ._spiking import SpikingLayer as SpikingLayer
+from ._srm import SRM as SRM
 from ._topology import Edge as Edge
+from ._two_compartment import TwoCompartment as TwoCompartment
 from ._winner_take_all import WinnerTakeAll as WinnerTakeAll
 
 _ORIGINAL = {

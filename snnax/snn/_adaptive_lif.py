@@ -13,7 +13,7 @@ from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
 
 
 class AdaptiveState(eqx.Module):
-    """The state of `AdaptiveLIF`: the potential `v`, the adaptation current `a` and the `countdown`."""
+    """The state of a neuron that adapts: the potential `v`, the adaptation `a` and the `countdown`."""
 
     v: Array
     a: Array

@@ -46,9 +46,13 @@ def decay(
 def leaky(v: Array, x: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0) -> Array:
     r"""One step of the filter: $v \leftarrow v_0 + \alpha (v - v_0) + g x$, in the dtype of `v`."""
     alpha = acting(decay, v.dtype, DECAY)
-    g = 1 - alpha if isinstance(gain, UnityGain) else acting(gain, v.dtype)
     v0 = acting(rest, v.dtype)
-    return v0 + alpha * (v - v0) + g * x
+    return v0 + alpha * (v - v0) + acting_gain(gain, alpha) * x
+
+
+def acting_gain(gain: Gain, alpha: Array) -> Array:
+    """The gain that acts, of a filter with the decay `alpha`."""
+    return 1 - alpha if isinstance(gain, UnityGain) else acting(gain, alpha.dtype)
 
 
 def is_sequence(value) -> bool:
@@ -61,7 +65,8 @@ def as_decays(owner: str, value, names: Sequence[str], *, shape, key) -> tuple[P
     is_a_shape = is_sequence(value) and is_shape(value) and any(n > 1 for n in value)
     if len(values) != len(names) or not is_shape(shape) or is_a_shape:
         one_each = " and ".join(f"one for the {name}" for name in names)
-        right = f"{owner}({'[0.95, 0.9]' if len(names) == 2 else '0.95'}, shape=(8, 8), key=key)"
+        example = ", ".join(["0.95", "0.9", "0.8"][: len(names)])
+        right = f"{owner}({f'[{example}]' if len(names) > 1 else example}, shape=(8, 8), key=key)"
         raise ValueError(
             f"`{owner}`: `decay_constants` must hold {len(names)} ({one_each}), and `shape` the sizes of one example; "
             f"got `decay_constants={value}` and `shape={shape}`. The decays come first: `{right}`."

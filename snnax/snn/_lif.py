@@ -1,14 +1,15 @@
 """Leaky integrate-and-fire neurons."""
 
 from collections.abc import Callable, Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from .._parameter import DECAY, as_parameter, parameter
-from ._filter import Gain, Parameter, as_decays, as_gains, leaky, split
+from .._parameter import DECAY, POSITIVE, as_parameter, parameter
+from ._filter import Gain, Parameter, as_decays, as_gains, decay, leaky, split
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
 
 
@@ -34,7 +35,8 @@ class SimpleLIF(SpikingLayer):
 
     after which `reset` acts on $v_t$. `nir.LIF` with $\alpha = 1 - dt/\tau$, $g = r\,dt/\tau$ and $v_0 =
     v_\text{leak}$; Norse's `LIFBox`; snnTorch's `Leaky` with `reset_delay=False` (its default resets a step later);
-    Spyx's `LIF` fires a step later than this.
+    Spyx's `LIF` fires a step later than this. `snn.SimpleLIF(snn.Logistic(0.9))` is the parametric LIF (W. Fang et al.
+    2021, arXiv:2007.05785); `snn.SimpleLIF.from_rc` makes the neuron of a resistance and a capacitance.
 
     Source: L. Lapicque 1907; W. Gerstner et al., Neuronal Dynamics (2014), section 1.3.
     """
@@ -68,6 +70,34 @@ class SimpleLIF(SpikingLayer):
         (self.gain,) = as_gains("snn.SimpleLIF", gain, ["membrane"], shape=shape, key=keys[1])
         self.rest = as_parameter("snn.SimpleLIF", "rest", rest, shape=shape, key=keys[2])
         super().__init__(shape=shape, key=keys[3], **firing)
+
+    @classmethod
+    def from_rc(
+        cls,
+        resistance: int | float | np.ndarray | Array,
+        capacitance: int | float | np.ndarray | Array,
+        dt: int | float,
+        **arguments: Any,
+    ) -> "SimpleLIF":
+        r"""Lapicque's circuit: a resistance and a capacitance in parallel, which the input charges as a current.
+
+        $$\alpha = e^{-dt/RC}, \qquad g = R\,(1 - \alpha)$$
+
+        This is exact for a current that is constant within a step; a constant current $I$ settles at $v_0 + R I$.
+        snnTorch's `Lapicque`, which takes Euler steps.
+
+        **Arguments:**
+
+        - `resistance`, `capacitance`: $R > 0$ and $C > 0$; $RC$ is the time constant in seconds. An array makes arrays
+            of the decay and the gain, which are then trained.
+        - `dt`: the time step in seconds.
+        - `arguments`: all others of `snn.SimpleLIF` but `decay_constants` and `gain`.
+        """
+        owner = "snn.SimpleLIF.from_rc"
+        r: Any = as_parameter(owner, "resistance", resistance, POSITIVE)
+        c: Any = as_parameter(owner, "capacitance", capacitance, POSITIVE)
+        alpha = decay(r * c, dt)
+        return cls(alpha, gain=r * (1 - alpha), **arguments)
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> PotentialState:
         """The state at rest, for inputs of any shape `in_shape`."""

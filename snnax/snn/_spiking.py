@@ -157,7 +157,7 @@ class SpikingLayer(StatefulLayer):
                 f"`{name_of(self)}`: with `refractory={self.refractory}`, `fire` needs the countdown of the state. "
                 "Make it by `self.init_countdown(in_shape)` in `init_state`, and keep what `fire` gives back."
             )
-        return eqx.filter_checkpoint(type(self)._fire, prevent_cse=False)(self, v, previous, countdown, threshold, key)
+        return recomputed(type(self)._fire)(self, v, previous, countdown, threshold, key)
 
     def _fire(
         self,
@@ -178,6 +178,11 @@ class SpikingLayer(StatefulLayer):
         v = jnp.where(resting, previous, v)
         countdown = jnp.where(jax.lax.stop_gradient(spike) != 0, self.refractory, jnp.maximum(countdown - 1, 0))
         return spike, v, countdown
+
+
+def recomputed(function: Callable) -> Callable:
+    """`function`, of which the backward pass keeps the arguments alone, and computes what is in between anew."""
+    return eqx.filter_checkpoint(function, prevent_cse=False)
 
 
 def init_potential(
