@@ -150,6 +150,25 @@ LAYERS = {
     ),
     "Delay": Case(lambda: snn.Delay([0, 3, 5]), VECTOR),
     "Delay, trained for each channel": Case(lambda: snn.Delay(per_channel(0.5, 2.2), max_delay=4), MAPS),
+    "Associative SimpleLIF, a decay for each channel": Case(
+        lambda: snn.Associative(
+            snn.SimpleLIF(per_channel(0.95, 0.8), gain=jnp.array(0.5), rest=jnp.array(0.1), reset=snn.NoReset())
+        ),
+        MAPS,
+    ),
+    "Associative LIF, unity gain": Case(
+        lambda: snn.Associative(snn.LIF([jnp.array(0.9), 0.8], gain=snn.UnityGain(), reset=snn.NoReset())), VECTOR
+    ),
+    "Associative SimpleIAF": Case(
+        lambda: snn.Associative(snn.SimpleIAF(leak=jnp.array(0.1), reset=snn.NoReset())), VECTOR
+    ),
+    "Associative IAF": Case(lambda: snn.Associative(snn.IAF(jnp.array(0.7), gain=0.3, reset=snn.NoReset())), VECTOR),
+    "Associative SimpleLI, Associative LI": Case(
+        lambda: snn.Sequential(
+            snn.Associative(snn.SimpleLI(jnp.array(0.9))), snn.Associative(snn.LI([0.9, jnp.array([0.5, 0.0, 1.0])]))
+        ),
+        VECTOR,
+    ),
     "Recurrent": Case(lambda: snn.Recurrent(snn.LIF([0.9, 0.8]), linear(3, 3)), VECTOR),
     "Recurrent, one to one": Case(lambda: snn.Recurrent(snn.SimpleLIF(0.9), jnp.full((3,), -0.5)), VECTOR),
     "Residual, Recurrent convolution": Case(

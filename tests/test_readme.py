@@ -47,7 +47,11 @@ def test_every_picture_of_the_readme_is_there(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["Graph", "Sequential", "Recurrent", "Parallel", "Residual", "SpikingLayer", "parameter"]
+    "name",
+    [
+        *("Graph", "Sequential", "Recurrent", "Parallel", "Residual", "SpikingLayer", "parameter"),
+        *("Associative",),
+    ],
 )
 def test_every_example_of_a_docstring_runs(name):
     blocks, lines = [], []

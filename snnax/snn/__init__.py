@@ -1,6 +1,7 @@
 """Layers with a state, the containers that run them over time, and the plans that say in which order.
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
+- Parallel in time: `Associative`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -20,6 +21,7 @@ from .._parameter import (
     trainable as trainable,
 )
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
+from ._associative import Associative as Associative
 from ._check import check_layer as check_layer
 from ._collect import AbstractCollector as AbstractCollector
 from ._collectors import (
