@@ -169,6 +169,12 @@ LAYERS = {
         ),
         VECTOR,
     ),
+    "PSN": Case(lambda: snn.PSN(6, key=jr.key(11)), MAPS),
+    "PSN, masked, in a Parallel": Case(
+        lambda: snn.Parallel(snn.PSN(6, order=2, threshold=0.2, key=jr.key(12)), snn.SimpleLI(0.9)), VECTOR
+    ),
+    "SlidingPSN": Case(lambda: snn.SlidingPSN(3), MAPS),
+    "SlidingPSN, a constant threshold": Case(lambda: snn.SlidingPSN(2, threshold=0.5), VECTOR),
     "Recurrent": Case(lambda: snn.Recurrent(snn.LIF([0.9, 0.8]), linear(3, 3)), VECTOR),
     "Recurrent, one to one": Case(lambda: snn.Recurrent(snn.SimpleLIF(0.9), jnp.full((3,), -0.5)), VECTOR),
     "Residual, Recurrent convolution": Case(

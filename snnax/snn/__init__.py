@@ -1,7 +1,7 @@
 """Layers with a state, the containers that run them over time, and the plans that say in which order.
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
-- Parallel in time: `Associative`.
+- Parallel in time: `Associative`, `PSN`, `SlidingPSN`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -58,6 +58,7 @@ from ._pooling import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
 )
+from ._psn import PSN as PSN, SlidingPSN as SlidingPSN
 from ._recurrent import Recurrent as Recurrent
 from ._reset import (
     AbstractReset as AbstractReset,
