@@ -169,6 +169,18 @@ LAYERS = {
         ),
         VECTOR,
     ),
+    "LRU": Case(lambda: snn.LRU(3, 4, key=jr.key(5)), VECTOR),
+    "S5, Associative LRU, spikes": Case(
+        lambda: snn.Sequential(
+            snn.S5(3, 4, key=jr.key(6)), snn.Associative(snn.LRU(3, 2, key=jr.key(7))), snn.SimpleLIF(0.9)
+        ),
+        VECTOR,
+    ),
+    "Associative S5": Case(lambda: snn.Associative(snn.S5(3, 4, max_step=1.0, key=jr.key(8))), VECTOR),
+    "AssociativeMemory": Case(lambda: snn.AssociativeMemory(3, 4, 2, threshold=0.1, key=jr.key(9)), VECTOR),
+    "Associative AssociativeMemory": Case(
+        lambda: snn.Associative(snn.AssociativeMemory(3, 2, 4, threshold=jnp.array(0.2), key=jr.key(10))), VECTOR
+    ),
     "PSN": Case(lambda: snn.PSN(6, key=jr.key(11)), MAPS),
     "PSN, masked, in a Parallel": Case(
         lambda: snn.Parallel(snn.PSN(6, order=2, threshold=0.2, key=jr.key(12)), snn.SimpleLI(0.9)), VECTOR

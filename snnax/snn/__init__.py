@@ -1,7 +1,7 @@
 """Layers with a state, the containers that run them over time, and the plans that say in which order.
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
-- Parallel in time: `Associative`, `PSN`, `SlidingPSN`.
+- Parallel in time: `Associative`, `PSN`, `SlidingPSN`; state-space layers: `LRU`, `S5`, `AssociativeMemory`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -22,6 +22,7 @@ from .._parameter import (
 )
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from ._associative import Associative as Associative
+from ._associative_memory import AssociativeMemory as AssociativeMemory
 from ._check import check_layer as check_layer
 from ._collect import AbstractCollector as AbstractCollector
 from ._collectors import (
@@ -69,6 +70,7 @@ from ._reset import (
 )
 from ._sequential import Sequential as Sequential
 from ._spiking import SpikingLayer as SpikingLayer
+from ._state_space import LRU as LRU, S5 as S5
 from ._topology import Edge as Edge
 
 _ORIGINAL = {
