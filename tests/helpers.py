@@ -187,6 +187,20 @@ LAYERS = {
     ),
     "SlidingPSN": Case(lambda: snn.SlidingPSN(3), MAPS),
     "SlidingPSN, a constant threshold": Case(lambda: snn.SlidingPSN(2, threshold=0.5), VECTOR),
+    "spiking self-attention, few tokens": Case(
+        lambda: snn.spiking_self_attention(8, 2, snn.SimpleLIF(0.9, threshold=0.3), key=jr.key(13)), (3, 8)
+    ),
+    "spiking transformer block without norms, many tokens": Case(
+        lambda: snn.spiking_transformer_block(
+            4,
+            2,
+            snn.SimpleLIF(0.9, threshold=jnp.array(0.5)),
+            hidden_features=6,
+            norm=lambda features: eqx.nn.Identity(),
+            key=jr.key(14),
+        ),
+        (5, 4),
+    ),
     "Recurrent": Case(lambda: snn.Recurrent(snn.LIF([0.9, 0.8]), linear(3, 3)), VECTOR),
     "Recurrent, one to one": Case(lambda: snn.Recurrent(snn.SimpleLIF(0.9), jnp.full((3,), -0.5)), VECTOR),
     "Residual, Recurrent convolution": Case(

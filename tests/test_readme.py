@@ -50,7 +50,7 @@ def test_every_picture_of_the_readme_is_there(path):
     "name",
     [
         *("Graph", "Sequential", "Recurrent", "Parallel", "Residual", "SpikingLayer", "parameter"),
-        *("Associative", "LRU", "S5"),
+        *("Associative", "LRU", "S5", "Each", "spiking_self_attention", "spiking_transformer_block"),
     ],
 )
 def test_every_example_of_a_docstring_runs(name):

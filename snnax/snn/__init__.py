@@ -2,11 +2,12 @@
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
 - Parallel in time: `Associative`, `PSN`, `SlidingPSN`; state-space layers: `LRU`, `S5`, `AssociativeMemory`.
+- Attention: `spiking_self_attention`, `spiking_transformer_block`, `Attend`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
-- Layers without state: `Flatten`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
+- Layers without state: `Flatten`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
   `equinox.nn` that need no `eqx.nn.State`.
 - Plans: `LayerByLayer`, `StepByStep`, `Chunked`.
 - What to keep: `Trains`, `Traces`, `Sum`, `Mean`, `Max`, `Last`, `At`, `FirstSpike`, `Window`.
@@ -23,6 +24,11 @@ from .._parameter import (
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from ._associative import Associative as Associative
 from ._associative_memory import AssociativeMemory as AssociativeMemory
+from ._attention import (
+    Attend as Attend,
+    spiking_self_attention as spiking_self_attention,
+    spiking_transformer_block as spiking_transformer_block,
+)
 from ._check import check_layer as check_layer
 from ._collect import AbstractCollector as AbstractCollector
 from ._collectors import (
@@ -38,6 +44,7 @@ from ._collectors import (
 )
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
+from ._each import Each as Each
 from ._filter import UnityGain as UnityGain, decay as decay
 from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
