@@ -217,6 +217,12 @@ LAYERS = {
         lambda: snn.Associative(snn.SimpleIAF(leak=jnp.array(0.1), reset=snn.NoReset())), VECTOR
     ),
     "Associative IAF": Case(lambda: snn.Associative(snn.IAF(jnp.array(0.7), gain=0.3, reset=snn.NoReset())), VECTOR),
+    "Associative ResonateAndFire": Case(
+        lambda: snn.Associative(
+            snn.ResonateAndFire(jnp.array([0.9, 0.8, 1.0]), jnp.array(0.4), gain=snn.UnityGain(), reset=snn.NoReset())
+        ),
+        VECTOR,
+    ),
     "Associative SimpleLI, Associative LI": Case(
         lambda: snn.Sequential(
             snn.Associative(snn.SimpleLI(jnp.array(0.9))), snn.Associative(snn.LI([0.9, jnp.array([0.5, 0.0, 1.0])]))

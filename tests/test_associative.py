@@ -79,6 +79,7 @@ LINEAR = {
     "LIF": lambda a, b: snn.LIF([a, b], gain=[jnp.array(1.5), snn.UnityGain()], rest=0.1, **FLAT),
     "SimpleIAF": lambda a, b: snn.SimpleIAF(gain=0.2, leak=jnp.array(0.01), **FLAT),
     "IAF": lambda a, b: snn.IAF(a, leak=0.01, gain=[jnp.array(0.05), 1.0], **FLAT),
+    "ResonateAndFire": lambda a, b: snn.ResonateAndFire(a, 0.05 * b, gain=jnp.array(0.5), **FLAT),
 }
 
 

@@ -75,7 +75,7 @@ NEURONS = {
     "ShortTermPlasticity": (snn.ShortTermPlasticity(), spikes_alone(1.0, 5)),
     "SpikingLSTM": (snn.SpikingLSTM(1, 1, key=KEY), spikes_then_current(2.0, 1.0)),
     "SpikingGRU": (snn.SpikingGRU(1, 1, key=KEY), spikes_then_current(2.0, 1.0)),
-    "LRU": (snn.LRU(1, 1, 4, key=KEY), spikes_alone(1.0, 25)),
+    "LRU": (snn.LRU(1, 4, key=KEY), spikes_alone(1.0, 25)),
     "SlidingPSN": (snn.SlidingPSN(8), spikes_then_current(0.8, 0.4)),
     "EscapeNoise": (snn.SimpleLIF(0.9, spike_fn=surrogate.EscapeNoise(10.0)), LIF),
     "Ternary": (snn.SimpleLIF(0.9, spike_fn=surrogate.Ternary(surrogate.Sigmoid(4.0))), LIF),

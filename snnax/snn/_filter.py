@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from .._parameter import DECAY, REAL, Fixed, Logistic, acting, as_parameter
-from ._linear_scan import associative
+from ._linear_scan import associative, constant
 
 
 class UnityGain(eqx.Module):
@@ -53,7 +53,8 @@ def leaky(v: Array, x: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.
 def leaky_over_time(v: Array, xs: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0) -> Array:
     """What `leaky` gives after every step, `(time, ...)`, by an associative scan."""
     alpha, g, v0 = _acting(decay, gain, rest, v.dtype)
-    return v0 + associative(jnp.expand_dims(alpha, tuple(range(xs.ndim - alpha.ndim))), g * xs, v - v0)
+    drive = g * xs
+    return v0 + associative(constant(alpha, drive), drive, v - v0)
 
 
 def _acting(decay: Parameter, gain: Gain, rest: Parameter, dtype) -> tuple[Array, Array, Array]:

@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 from .._parameter import DECAY, acting, as_parameter, parameter
 from ._filter import Gain, Parameter, UnityGain, as_decays, as_gains, leaky, leaky_over_time, split
 from ._lif import PotentialState, SynapticState
-from ._linear_scan import associative
+from ._linear_scan import associative, constant
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
 
 
@@ -19,7 +19,7 @@ def _integrated(v: Array, x: Array, gain: Gain, leak: Parameter) -> Array:
 
 def _integrated_over_time(v: Array, xs: Array, gain: Gain, leak: Parameter) -> Array:
     drive = acting(gain, v.dtype) * xs - acting(leak, v.dtype)
-    return associative(jnp.ones((1,) * xs.ndim, v.dtype), drive, v)
+    return associative(constant(jnp.ones((), v.dtype), drive), drive, v)
 
 
 def _refuse_unity(owner: str, gain) -> None:

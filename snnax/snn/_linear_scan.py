@@ -12,16 +12,21 @@ from jaxtyping import Array
 from ._layer import unroll
 
 
+def constant(decay: Array, drive: Array) -> Array:
+    """A decay that broadcasts to one step of `drive`, as that of every step: `(1, *shape)`."""
+    return jnp.expand_dims(decay, tuple(range(drive.ndim - decay.ndim)))
+
+
 def sequential(decay: Array, drive: Array, first: Array) -> Array:
     """The recurrence, one step after the other."""
-    constant = decay.shape[0] == 1
+    same = decay.shape[0] == 1
 
     def step(v, a_and_b):
         a, b = a_and_b
-        v = (decay[0] if constant else a) * v + b
+        v = (decay[0] if same else a) * v + b
         return v, v
 
-    return jax.lax.scan(step, first, (None if constant else decay, drive), unroll=unroll())[1]
+    return jax.lax.scan(step, first, (None if same else decay, drive), unroll=unroll())[1]
 
 
 @jax.custom_jvp

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from ._layer import StatefulLayer, name_of
-from ._linear_scan import associative, sequential
+from ._linear_scan import associative, constant, sequential
 from ._spiking import in_activation_dtype, in_state_dtype
 
 
@@ -70,7 +70,7 @@ class DiagonalRecurrence(StatefulLayer):
 
     def _over_time(self, state: DiagonalState, xs: Array, recurrence: Callable) -> tuple[DiagonalState, Array]:
         decay, drive = self._terms(state, xs)
-        h = recurrence(decay[None], drive, state.h)
+        h = recurrence(constant(decay, drive), drive, state.h)
         return DiagonalState(h[-1]), self._out(h, xs)
 
     def _terms(self, state: DiagonalState, x: Array) -> tuple[Array, Array]:
