@@ -351,6 +351,63 @@ LAYERS = {
     ),
     "Delay": Case(lambda: snn.Delay([0, 3, 5]), VECTOR),
     "Delay, trained for each channel": Case(lambda: snn.Delay(per_channel(0.5, 2.2), max_delay=4), MAPS),
+    "Associative SimpleLIF, a decay for each channel": Case(
+        lambda: snn.Associative(
+            snn.SimpleLIF(per_channel(0.95, 0.8), gain=jnp.array(0.5), rest=jnp.array(0.1), reset=snn.NoReset())
+        ),
+        MAPS,
+    ),
+    "Associative LIF, unity gain": Case(
+        lambda: snn.Associative(snn.LIF([jnp.array(0.9), 0.8], gain=snn.UnityGain(), reset=snn.NoReset())), VECTOR
+    ),
+    "Associative SimpleIAF": Case(
+        lambda: snn.Associative(snn.SimpleIAF(leak=jnp.array(0.1), reset=snn.NoReset())), VECTOR
+    ),
+    "Associative IAF": Case(lambda: snn.Associative(snn.IAF(jnp.array(0.7), gain=0.3, reset=snn.NoReset())), VECTOR),
+    "Associative ResonateAndFire": Case(
+        lambda: snn.Associative(
+            snn.ResonateAndFire(jnp.array([0.9, 0.8, 1.0]), jnp.array(0.4), gain=snn.UnityGain(), reset=snn.NoReset())
+        ),
+        VECTOR,
+    ),
+    "Associative SimpleLI, Associative LI": Case(
+        lambda: snn.Sequential(
+            snn.Associative(snn.SimpleLI(jnp.array(0.9))), snn.Associative(snn.LI([0.9, jnp.array([0.5, 0.0, 1.0])]))
+        ),
+        VECTOR,
+    ),
+    "LRU": Case(lambda: snn.LRU(3, 4, key=jr.key(5)), VECTOR),
+    "S5, Associative LRU, spikes": Case(
+        lambda: snn.Sequential(
+            snn.S5(3, 4, key=jr.key(6)), snn.Associative(snn.LRU(3, 2, key=jr.key(7))), snn.SimpleLIF(0.9)
+        ),
+        VECTOR,
+    ),
+    "Associative S5": Case(lambda: snn.Associative(snn.S5(3, 4, max_step=1.0, key=jr.key(8))), VECTOR),
+    "AssociativeMemory": Case(lambda: snn.AssociativeMemory(3, 4, 2, threshold=0.1, key=jr.key(9)), VECTOR),
+    "Associative AssociativeMemory": Case(
+        lambda: snn.Associative(snn.AssociativeMemory(3, 2, 4, threshold=jnp.array(0.2), key=jr.key(10))), VECTOR
+    ),
+    "PSN": Case(lambda: snn.PSN(6, key=jr.key(11)), MAPS),
+    "PSN, masked, in a Parallel": Case(
+        lambda: snn.Parallel(snn.PSN(6, order=2, threshold=0.2, key=jr.key(12)), snn.SimpleLI(0.9)), VECTOR
+    ),
+    "SlidingPSN": Case(lambda: snn.SlidingPSN(3), MAPS),
+    "SlidingPSN, a constant threshold": Case(lambda: snn.SlidingPSN(2, threshold=0.5), VECTOR),
+    "spiking self-attention, few tokens": Case(
+        lambda: snn.spiking_self_attention(8, 2, snn.SimpleLIF(0.9, threshold=0.3), key=jr.key(13)), (3, 8)
+    ),
+    "spiking transformer block without norms, many tokens": Case(
+        lambda: snn.spiking_transformer_block(
+            4,
+            2,
+            snn.SimpleLIF(0.9, threshold=jnp.array(0.5)),
+            hidden_features=6,
+            norm=lambda features: eqx.nn.Identity(),
+            key=jr.key(14),
+        ),
+        (5, 4),
+    ),
     "Recurrent": Case(lambda: snn.Recurrent(snn.LIF([0.9, 0.8]), linear(3, 3)), VECTOR),
     "Recurrent, one to one": Case(lambda: snn.Recurrent(snn.SimpleLIF(0.9), jnp.full((3,), -0.5)), VECTOR),
     "Residual, Recurrent convolution": Case(

@@ -59,7 +59,11 @@ def test_every_picture_of_the_readme_is_there(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["Graph", "Sequential", "Recurrent", "Parallel", "Residual", "SpikingLayer", "PoissonSource", "parameter"]
+    "name",
+    [
+        *("Graph", "Sequential", "Recurrent", "Parallel", "Residual", "SpikingLayer", "parameter", "PoissonSource"),
+        *("Associative", "LRU", "S5", "Each", "spiking_self_attention", "spiking_transformer_block"),
+    ],
 )
 def test_every_example_of_a_docstring_runs(name):
     keys = dict(zip(("key", "k1", "k2", "k3"), jr.split(jr.key(0), 4), strict=True))

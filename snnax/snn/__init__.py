@@ -3,6 +3,8 @@
 - Neurons: `SimpleLIF`, `LIF`, `DoubleExpLIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`, `ALIF`, `QIF`, `EIF`, `AdEx`,
   `Izhikevich`, `SRM`, `TwoCompartment`; without spikes `SimpleLI`, `LI`.
 - Synapses: `ShortTermPlasticity`. Sources: `PoissonSource`, `SpikeSource`.
+- Parallel in time: `Associative`, `PSN`, `SlidingPSN`; state-space layers: `LRU`, `S5`, `AssociativeMemory`.
+- Attention: `spiking_self_attention`, `spiking_transformer_block`, `Attend`.
 - Resonators: `ResonateAndFire`, `BalancedResonateAndFire`. Changes: `SigmaDelta`.
 - Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`. Competition: `WinnerTakeAll`.
 - Phasors: `PhasorLinear`, `Phasor`, `SpikingPhasor`.
@@ -10,7 +12,7 @@
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
-- Layers without state: `Flatten`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
+- Layers without state: `Flatten`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
   `equinox.nn` that need no `eqx.nn.State`.
 - Plans: `LayerByLayer`, `StepByStep`, `Chunked`.
 - What to keep: `Trains`, `Traces`, `Sum`, `Mean`, `Max`, `Last`, `At`, `FirstSpike`, `Window`.
@@ -26,6 +28,13 @@ from .._parameter import (
 )
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from ._alif import ALIF as ALIF
+from ._associative import Associative as Associative
+from ._associative_memory import AssociativeMemory as AssociativeMemory
+from ._attention import (
+    Attend as Attend,
+    spiking_self_attention as spiking_self_attention,
+    spiking_transformer_block as spiking_transformer_block,
+)
 from ._check import check_layer as check_layer
 from ._collect import AbstractCollector as AbstractCollector
 from ._collectors import (
@@ -42,6 +51,7 @@ from ._collectors import (
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
 from ._double_exp import DoubleExpLIF as DoubleExpLIF
+from ._each import Each as Each
 from ._eif import EIF as EIF, AdEx as AdEx
 from ._filter import UnityGain as UnityGain, decay as decay
 from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
@@ -67,6 +77,7 @@ from ._pooling import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
 )
+from ._psn import PSN as PSN, SlidingPSN as SlidingPSN
 from ._qif import QIF as QIF
 from ._recurrent import Recurrent as Recurrent
 from ._reset import (
@@ -86,6 +97,7 @@ from ._sigma_delta import SigmaDelta as SigmaDelta
 from ._source import PoissonSource as PoissonSource, SpikeSource as SpikeSource
 from ._spiking import SpikingLayer as SpikingLayer
 from ._srm import SRM as SRM
+from ._state_space import LRU as LRU, S5 as S5
 from ._topology import Edge as Edge
 from ._two_compartment import TwoCompartment as TwoCompartment
 from ._winner_take_all import WinnerTakeAll as WinnerTakeAll

@@ -15,6 +15,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from .._parameter import Fixed, map_modules, trainable
 from ._container import States
 from ._layer import StatefulLayer, name_of
+from ._node import whole_sequences
 from ._plan import AbstractPlan, Chunked, LayerByLayer, StepByStep
 from ._sequential import Sequential
 
@@ -36,6 +37,9 @@ def check_layer(
     5. A stream cut in pieces gives what the whole gives, and so does one step at a time outside `jit`.
     6. What is saved and loaded again acts the same.
 
+    A layer that needs a whole sequence is run by `snn.LayerByLayer()` alone, and not in pieces; `steps` must be a
+    length that it takes.
+
     **Arguments:**
 
     - `layer`: a `snn.StatefulLayer`, a container or an Equinox module without state.
@@ -55,8 +59,10 @@ def check_layer(
     xs = 0.5 + jr.normal(key, (2, steps, *in_shape))
     _check_dtypes(owner, layer, in_shape, key)
     keys = jr.split(key, 2)
+    in_pieces = not whole_sequences(layer)
+    plans, cuts = (plans, (steps // 3,)) if in_pieces else ([LayerByLayer()], ())
     everything = eqx.filter_jit(_everything)
-    results = [everything(model, states, xs, keys, plan) for plan in plans]
+    results = [everything(model, states, xs, keys, plan, cuts) for plan in plans]
     reference = results[0]
     for plan, result in zip(plans[1:], results[1:], strict=True):
         _same(owner, f"under {type(plan).__name__} and under {type(plans[0]).__name__}", result, reference)
@@ -68,37 +74,40 @@ def check_layer(
             raise ValueError(
                 f"{owner}: the state does not matter: the same input twice in a row gave the same output twice."
             )
-    state, outs = states, []
-    for x in xs[0, :3]:
-        state, out = model.step(state, x, keys[0])
-        outs.append(out)
-    stepped = jax.tree.map(lambda *leaves: jnp.stack(leaves), *outs)
-    whole = jax.tree.map(lambda leaf: leaf[:3], reference["whole"][1])
-    _same(owner, "of single steps outside `jit` and of the whole inside", stepped, whole)
+    if in_pieces:
+        state, outs = states, []
+        for x in xs[0, :3]:
+            state, out = model.step(state, x, keys[0])
+            outs.append(out)
+        stepped = jax.tree.map(lambda *leaves: jnp.stack(leaves), *outs)
+        whole = jax.tree.map(lambda leaf: leaf[:3], reference["whole"][1])
+        _same(owner, "of single steps outside `jit` and of the whole inside", stepped, whole)
     file = io.BytesIO()
     eqx.tree_serialise_leaves(file, model)
     file.seek(0)
     loaded = eqx.tree_deserialise_leaves(file, model)
-    _same(
-        owner,
-        "of a network that was saved and loaded",
-        loaded.step(states, xs[0, 0], keys[0]),
-        model.step(states, xs[0, 0], keys[0]),
-    )
+
+    def run(model):
+        return model.step(states, xs[0, 0], keys[0]) if in_pieces else model(states, xs[0], keys[0])
+
+    _same(owner, "of a network that was saved and loaded", run(loaded), run(model))
 
 
-def _everything(model: Sequential, states: PyTree, xs: PyTree, keys: Array, plan: AbstractPlan) -> dict[str, PyTree]:
+def _everything(
+    model: Sequential, states: PyTree, xs: PyTree, keys: Array, plan: AbstractPlan, cuts: tuple[int, ...]
+) -> dict[str, PyTree]:
     """All that the properties compare, in one compiled function."""
 
     def run(model, states, xs, key):
         return model(states, xs, key, plan=plan)
 
     over_batch = jax.vmap(run, in_axes=(None, 0, 0, 0))
-    cut = xs.shape[1] // 3
     batch = jax.tree.map(lambda leaf: jnp.stack([leaf] * xs.shape[0]), states)
-    middle, head = over_batch(model, batch, xs[:, :cut], keys)
-    last, tail = over_batch(model, middle, xs[:, cut:], keys)
-    pieces = last, jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), head, tail)
+    parts = []
+    for part in jnp.split(xs, cuts, axis=1):
+        batch, outs = over_batch(model, batch, part, keys)
+        parts.append(outs)
+    pieces = batch, jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
     trained, constant = eqx.partition(model, trainable(model))
     differentiable, rest = eqx.partition(states, eqx.is_inexact_array)
 

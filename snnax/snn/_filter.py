@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from .._parameter import DECAY, REAL, Fixed, Logistic, acting, as_parameter
+from ._linear_scan import associative, constant
 
 
 class UnityGain(eqx.Module):
@@ -45,9 +46,20 @@ def decay(
 
 def leaky(v: Array, x: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0) -> Array:
     r"""One step of the filter: $v \leftarrow v_0 + \alpha (v - v_0) + g x$, in the dtype of `v`."""
-    alpha = acting(decay, v.dtype, DECAY)
-    v0 = acting(rest, v.dtype)
-    return v0 + alpha * (v - v0) + acting_gain(gain, alpha) * x
+    alpha, g, v0 = _acting(decay, gain, rest, v.dtype)
+    return v0 + alpha * (v - v0) + g * x
+
+
+def leaky_over_time(v: Array, xs: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0) -> Array:
+    """What `leaky` gives after every step, `(time, ...)`, by an associative scan."""
+    alpha, g, v0 = _acting(decay, gain, rest, v.dtype)
+    drive = g * xs
+    return v0 + associative(constant(alpha, drive), drive, v - v0)
+
+
+def _acting(decay: Parameter, gain: Gain, rest: Parameter, dtype) -> tuple[Array, Array, Array]:
+    alpha = acting(decay, dtype, DECAY)
+    return alpha, acting_gain(gain, alpha), acting(rest, dtype)
 
 
 def acting_gain(gain: Gain, alpha: Array) -> Array:

@@ -7,13 +7,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import DECAY, acting, as_parameter, parameter
-from ._filter import Gain, Parameter, UnityGain, as_decays, as_gains, leaky, split
+from ._filter import Gain, Parameter, UnityGain, as_decays, as_gains, leaky, leaky_over_time, split
 from ._lif import PotentialState, SynapticState
+from ._linear_scan import associative, constant
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
 
 
 def _integrated(v: Array, x: Array, gain: Gain, leak: Parameter) -> Array:
     return v + acting(gain, v.dtype) * x - acting(leak, v.dtype)
+
+
+def _integrated_over_time(v: Array, xs: Array, gain: Gain, leak: Parameter) -> Array:
+    drive = acting(gain, v.dtype) * xs - acting(leak, v.dtype)
+    return associative(constant(jnp.ones((), v.dtype), drive), drive, v)
 
 
 def _refuse_unity(owner: str, gain) -> None:
@@ -74,6 +80,13 @@ class SimpleIAF(SpikingLayer):
         spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return PotentialState(v, countdown), in_activation_dtype(spike, x)
 
+    def in_parallel(
+        self, state: PotentialState, xs: Array, *, keys: Array | None = None
+    ) -> tuple[PotentialState, Array]:
+        """All steps at once, as `over_time`; see `snn.Associative`."""
+        v = _integrated_over_time(state.v, in_state_dtype(xs, state.v), self.gain, self.leak)
+        return PotentialState(v[-1], None), in_activation_dtype(self.fire_at_once(v, keys), xs)
+
 
 class IAF(SpikingLayer):
     r"""Integrate-and-fire neurons with an exponentially decaying synaptic current.
@@ -131,3 +144,9 @@ class IAF(SpikingLayer):
         v = _integrated(state.v, i, self.gain[0], self.leak)
         spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return SynapticState(v, i, countdown), in_activation_dtype(spike, x)
+
+    def in_parallel(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
+        """All steps at once, as `over_time`; see `snn.Associative`."""
+        i = leaky_over_time(state.i, in_state_dtype(xs, state.i), self.decay_constants, self.gain[1])
+        v = _integrated_over_time(state.v, i, self.gain[0], self.leak)
+        return SynapticState(v[-1], i[-1], None), in_activation_dtype(self.fire_at_once(v, keys), xs)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import DECAY, as_parameter, parameter
-from ._filter import Gain, Parameter, as_decays, as_gains, leaky, split
+from ._filter import Gain, Parameter, as_decays, as_gains, leaky, leaky_over_time, split
 from ._layer import StatefulLayer
 from ._spiking import InitFn, as_init_fn, in_activation_dtype, in_state_dtype, init_potential
 
@@ -80,6 +80,13 @@ class SimpleLI(StatefulLayer):
         v = leaky(state.v, in_state_dtype(x, state.v), self.decay_constants, self.gain, self.rest)
         return IntegratorState(v), in_activation_dtype(v, x)
 
+    def in_parallel(
+        self, state: IntegratorState, xs: Array, *, keys: Array | None = None
+    ) -> tuple[IntegratorState, Array]:
+        """All steps at once, as `over_time`; see `snn.Associative`."""
+        v = leaky_over_time(state.v, in_state_dtype(xs, state.v), self.decay_constants, self.gain, self.rest)
+        return IntegratorState(v[-1]), in_activation_dtype(v, xs)
+
 
 class LI(StatefulLayer):
     r"""Leaky integrators with an exponentially decaying synaptic current. The output is the potential.
@@ -138,3 +145,11 @@ class LI(StatefulLayer):
         i = leaky(state.i, in_state_dtype(x, state.i), self.decay_constants[1], self.gain[1])
         v = leaky(state.v, i, self.decay_constants[0], self.gain[0], self.rest)
         return SynapticIntegratorState(v, i), in_activation_dtype(v, x)
+
+    def in_parallel(
+        self, state: SynapticIntegratorState, xs: Array, *, keys: Array | None = None
+    ) -> tuple[SynapticIntegratorState, Array]:
+        """All steps at once, as `over_time`; see `snn.Associative`."""
+        i = leaky_over_time(state.i, in_state_dtype(xs, state.i), self.decay_constants[1], self.gain[1])
+        v = leaky_over_time(state.v, i, self.decay_constants[0], self.gain[0], self.rest)
+        return SynapticIntegratorState(v[-1], i[-1]), in_activation_dtype(v, xs)

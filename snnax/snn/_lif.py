@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import DECAY, POSITIVE, as_parameter, parameter
-from ._filter import Gain, Parameter, as_decays, as_gains, decay, leaky, split
+from ._filter import Gain, Parameter, as_decays, as_gains, decay, leaky, leaky_over_time, split
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
 
 
@@ -114,6 +114,13 @@ class SimpleLIF(SpikingLayer):
         spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return PotentialState(v, countdown), in_activation_dtype(spike, x)
 
+    def in_parallel(
+        self, state: PotentialState, xs: Array, *, keys: Array | None = None
+    ) -> tuple[PotentialState, Array]:
+        """All steps at once, as `over_time`; see `snn.Associative`."""
+        v = leaky_over_time(state.v, in_state_dtype(xs, state.v), self.decay_constants, self.gain, self.rest)
+        return PotentialState(v[-1], None), in_activation_dtype(self.fire_at_once(v, keys), xs)
+
 
 class LIF(SpikingLayer):
     r"""Leaky integrate-and-fire neurons with an exponentially decaying synaptic current.
@@ -175,3 +182,9 @@ class LIF(SpikingLayer):
         v = leaky(state.v, i, self.decay_constants[0], self.gain[0], self.rest)
         spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return SynapticState(v, i, countdown), in_activation_dtype(spike, x)
+
+    def in_parallel(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
+        """All steps at once, as `over_time`; see `snn.Associative`."""
+        i = leaky_over_time(state.i, in_state_dtype(xs, state.i), self.decay_constants[1], self.gain[1])
+        v = leaky_over_time(state.v, i, self.decay_constants[0], self.gain[0], self.rest)
+        return SynapticState(v[-1], i[-1], None), in_activation_dtype(self.fire_at_once(v, keys), xs)

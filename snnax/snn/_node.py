@@ -99,13 +99,18 @@ def nothing(child: Any) -> PyTree:
     return child.expand(None) if isinstance(child, Composite) else None
 
 
-def refuse_pieces(owner: str, what: str, tree: PyTree) -> None:
-    """Refuses layers in `tree` that need a whole sequence where `what` would give them a piece of it."""
+def whole_sequences(tree: PyTree) -> list[StatefulLayer]:
+    """The layers in `tree` that need a whole sequence."""
 
     def is_whole(node):
         return isinstance(node, StatefulLayer) and node.whole_sequence
 
-    for node in filter(is_whole, jax.tree.leaves(tree, is_leaf=is_whole)):
+    return list(filter(is_whole, jax.tree.leaves(tree, is_leaf=is_whole)))
+
+
+def refuse_pieces(owner: str, what: str, tree: PyTree) -> None:
+    """Refuses layers in `tree` that need a whole sequence where `what` would give them a piece of it."""
+    for node in whole_sequences(tree):
         raise ValueError(
             f"`{owner}`: `{name_of(node)}` needs all steps of a sequence at once, but {what} gives it one after the "
             "other or in pieces. Use `plan=snn.LayerByLayer()` without `burnin` and `truncate`, outside of cycles; a "
@@ -213,9 +218,11 @@ def sweep(
         if not isinstance(child, StatefulLayer):
             outs = over_steps(child, xs, keys)
             return None, outs, Emission(outs, None)
-        if not wants_states(request):
+        stateless = not jax.tree.leaves(state)
+        if stateless or not wants_states(request):
             state, outs = child.over_time(state, xs, keys=keys)
-            return state, outs, Emission(outs, None)
+            return state, outs, Emission(outs, state if stateless else None)
+        refuse_pieces(owner, "a collector of states", child)
 
         def step(state, x_and_key):
             x, key = x_and_key

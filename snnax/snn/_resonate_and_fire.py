@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Unpack
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import DECAY, POSITIVE, Interval, acting, as_parameter, parameter
 from ._filter import Gain, Parameter, as_decays, as_gains, leaky, split
+from ._linear_scan import associative, constant
 from ._reset import NoReset
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
 
@@ -99,6 +101,19 @@ class ResonateAndFire(SpikingLayer):
         u = acting(self.decay_constants, state.v.dtype, DECAY) * (sin * state.v + cos * state.u)
         spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return ResonatorState(v, u, countdown), in_activation_dtype(spike, x)
+
+    def in_parallel(
+        self, state: ResonatorState, xs: Array, *, keys: Array | None = None
+    ) -> tuple[ResonatorState, Array]:
+        """All steps at once, as `over_time`; see `snn.Associative`."""
+        xs_state = in_state_dtype(xs, state.v)
+        alpha, omega = acting(self.decay_constants, state.v.dtype, DECAY), acting(self.frequency, state.v.dtype)
+        drive = leaky(jnp.zeros_like(xs_state), xs_state, self.decay_constants, self.gain)
+        rotation = jax.lax.complex(alpha * jnp.cos(omega), alpha * jnp.sin(omega))
+        first = jax.lax.complex(state.v, state.u)
+        z = associative(constant(rotation, drive), drive.astype(rotation.dtype), first)
+        spikes = self.fire_at_once(z.real, keys)
+        return ResonatorState(z[-1].real, z[-1].imag, None), in_activation_dtype(spikes, xs)
 
 
 class BalancedResonateAndFire(SpikingLayer):

@@ -13,7 +13,7 @@ from .._parameter import POSITIVE, Fixed, acting, as_parameter, check_shapes, pa
 from ..functional.surrogate import SuperSpike, emit
 from ._filter import Parameter, is_shape
 from ._layer import StatefulLayer, name_of
-from ._reset import AbstractReset, ResetToValue
+from ._reset import AbstractReset, NoReset, ResetToValue
 
 InitFn = Callable | np.ndarray | Array | Fixed | None
 
@@ -178,6 +178,20 @@ class SpikingLayer(StatefulLayer):
         v = jnp.where(resting, previous, v)
         countdown = jnp.where(jax.lax.stop_gradient(spike) != 0, self.refractory, jnp.maximum(countdown - 1, 0))
         return spike, v, countdown
+
+    def fire_at_once(self, v: Array, keys: Array | None) -> Array:
+        """The spikes of all steps from their potentials `v`, `(time, ...)`, where nothing is reset or rests."""
+        self.check_linear()
+        return jax.vmap(lambda v, key: self.fire(v, v, None, key=key)[0])(v, keys)
+
+    def check_linear(self) -> None:
+        """Refuses neurons whose spikes act back on the potential, which then is not linear in the input."""
+        if not isinstance(self.reset, NoReset) or self.refractory:
+            raise ValueError(
+                f"`snn.Associative`: the potential of `{name_of(self)}` with `reset={self.reset}` and "
+                f"`refractory={self.refractory}` is not linear, for what comes depends on the spikes before. Give it "
+                "`reset=snn.NoReset()` and no refractory period, or leave it as it is."
+            )
 
 
 def recomputed(function: Callable) -> Callable:
