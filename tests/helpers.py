@@ -192,6 +192,7 @@ LAYERS = {
         MAPS,
     ),
     "SumPool1d, SpikingMaxPool1d": Case(lambda: snn.Sequential(snn.SumPool1d(2), snn.SpikingMaxPool1d(2, 2)), (2, 5)),
+    "SequenceDropout": Case(lambda: snn.SequenceDropout(0.5), (8,)),
     "Dropout": Case(lambda: eqx.nn.Dropout(0.5), VECTOR),
     "nested Sequential": Case(
         lambda: snn.Sequential(

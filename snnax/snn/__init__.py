@@ -10,6 +10,7 @@
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
 - Layers without state: `Flatten`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
   `equinox.nn` that need no `eqx.nn.State`.
+- Dropout with one mask for a sequence: `SequenceDropout`.
 - Plans: `LayerByLayer`, `StepByStep`, `Chunked`.
 - What to keep: `Trains`, `Traces`, `Sum`, `Mean`, `Max`, `Last`, `At`, `FirstSpike`, `Window`.
 - Layers of one's own: `StatefulLayer`, `SpikingLayer`, `check_layer`.
@@ -38,6 +39,7 @@ from ._collectors import (
 )
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
+from ._dropout import SequenceDropout as SequenceDropout
 from ._filter import UnityGain as UnityGain, decay as decay
 from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
 from ._graph import Graph as Graph
