@@ -192,6 +192,8 @@ LAYERS = {
         MAPS,
     ),
     "SumPool1d, SpikingMaxPool1d": Case(lambda: snn.Sequential(snn.SumPool1d(2), snn.SpikingMaxPool1d(2, 2)), (2, 5)),
+    "TraceMaxPool1d, padded": Case(lambda: snn.TraceMaxPool1d(3, 2, 1, decay_constant=0.8), (2, 5)),
+    "TraceMaxPool2d": Case(lambda: snn.TraceMaxPool2d(2, 2, decay_constant=snn.Fixed(per_channel(0.5, 1.0))), MAPS),
     "SequenceDropout": Case(lambda: snn.SequenceDropout(0.5), (8,)),
     "Dropout": Case(lambda: eqx.nn.Dropout(0.5), VECTOR),
     "nested Sequential": Case(
