@@ -8,9 +8,12 @@
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
-- Layers without state: `Flatten`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
-  `equinox.nn` that need no `eqx.nn.State`.
+- Layers without state: `Flatten`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`,
+  `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`, `LayerNorm`, `GroupNorm` and `WeightNorm`
+  among them.
 - Max pooling over time: `TraceMaxPool1d`, `TraceMaxPool2d`. Dropout with one mask for a sequence: `SequenceDropout`.
+- Batch normalisation: `BatchNorm`, `BatchNormThroughTime`, `ThresholdDependentBatchNorm`, `TemporalEffectiveBatchNorm`;
+  `estimate_norms` sets their statistics.
 - Plans: `LayerByLayer`, `StepByStep`, `Chunked`.
 - What to keep: `Trains`, `Traces`, `Sum`, `Mean`, `Max`, `Last`, `At`, `FirstSpike`, `Window`.
 - Layers of one's own: `StatefulLayer`, `SpikingLayer`, `check_layer`.
@@ -24,6 +27,12 @@ from .._parameter import (
     trainable as trainable,
 )
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
+from ._batch_norm import (
+    BatchNorm as BatchNorm,
+    BatchNormThroughTime as BatchNormThroughTime,
+    TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
+    ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
+)
 from ._check import check_layer as check_layer
 from ._collect import AbstractCollector as AbstractCollector
 from ._collectors import (
@@ -40,6 +49,7 @@ from ._collectors import (
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
 from ._dropout import SequenceDropout as SequenceDropout
+from ._estimate_norms import estimate_norms as estimate_norms
 from ._filter import UnityGain as UnityGain, decay as decay
 from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
 from ._graph import Graph as Graph
@@ -80,6 +90,7 @@ from ._sigma_delta import SigmaDelta as SigmaDelta
 from ._spiking import SpikingLayer as SpikingLayer
 from ._topology import Edge as Edge
 from ._trace_pooling import TraceMaxPool1d as TraceMaxPool1d, TraceMaxPool2d as TraceMaxPool2d
+from ._weight_standardisation import WeightStandardised as WeightStandardised
 from ._winner_take_all import WinnerTakeAll as WinnerTakeAll
 
 _ORIGINAL = {
