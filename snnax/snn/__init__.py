@@ -14,6 +14,7 @@
 - Max pooling over time: `TraceMaxPool1d`, `TraceMaxPool2d`. Dropout with one mask for a sequence: `SequenceDropout`.
 - Batch normalisation: `BatchNorm`, `BatchNormThroughTime`, `ThresholdDependentBatchNorm`, `TemporalEffectiveBatchNorm`;
   `estimate_norms` sets their statistics.
+- Initialisation: `initialise`, `fluctuation_init`; on data, `lsuv`, `calibrate`.
 - Plans: `LayerByLayer`, `StepByStep`, `Chunked`.
 - What to keep: `Trains`, `Traces`, `Sum`, `Mean`, `Max`, `Last`, `At`, `FirstSpike`, `Window`.
 - Layers of one's own: `StatefulLayer`, `SpikingLayer`, `check_layer`.
@@ -33,6 +34,7 @@ from ._batch_norm import (
     TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
     ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
 )
+from ._calibration import calibrate as calibrate, lsuv as lsuv
 from ._check import check_layer as check_layer
 from ._collect import AbstractCollector as AbstractCollector
 from ._collectors import (
@@ -54,6 +56,7 @@ from ._filter import UnityGain as UnityGain, decay as decay
 from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
 from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
+from ._initialisation import fluctuation_init as fluctuation_init, initialise as initialise
 from ._layer import StatefulLayer as StatefulLayer
 from ._li import LI as LI, SimpleLI as SimpleLI
 from ._lif import LIF as LIF, SimpleLIF as SimpleLIF
