@@ -15,6 +15,7 @@
 - Batch normalisation: `BatchNorm`, `BatchNormThroughTime`, `ThresholdDependentBatchNorm`, `TemporalEffectiveBatchNorm`;
   `estimate_norms` sets their statistics.
 - Initialisation: `initialise`, `fluctuation_init`; on data, `lsuv`, `calibrate`.
+- What is in a network, and what is wrong with it: `summary`, `diagnose`.
 - Plans: `LayerByLayer`, `StepByStep`, `Chunked`.
 - What to keep: `Trains`, `Traces`, `Sum`, `Mean`, `Max`, `Last`, `At`, `FirstSpike`, `Window`.
 - Layers of one's own: `StatefulLayer`, `SpikingLayer`, `check_layer`.
@@ -50,6 +51,7 @@ from ._collectors import (
 )
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
+from ._diagnosis import Diagnosis as Diagnosis, diagnose as diagnose
 from ._dropout import SequenceDropout as SequenceDropout
 from ._estimate_norms import estimate_norms as estimate_norms
 from ._filter import UnityGain as UnityGain, decay as decay
@@ -91,6 +93,7 @@ from ._resonate_and_fire import (
 from ._sequential import Sequential as Sequential
 from ._sigma_delta import SigmaDelta as SigmaDelta
 from ._spiking import SpikingLayer as SpikingLayer
+from ._summary import Summary as Summary, summary as summary
 from ._topology import Edge as Edge
 from ._trace_pooling import TraceMaxPool1d as TraceMaxPool1d, TraceMaxPool2d as TraceMaxPool2d
 from ._weight_standardisation import WeightStandardised as WeightStandardised
