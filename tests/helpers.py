@@ -37,6 +37,21 @@ def linear(n_in, n_out, number=0):
     return eqx.nn.Linear(n_in, n_out, key=jr.key(number))
 
 
+def per_step(*shape):
+    """Numbers that differ from step to step."""
+    return jnp.cos(jnp.arange(float(np.prod(shape))).reshape(shape))
+
+
+def with_weights(norm, weight):
+    return eqx.tree_at(lambda m: m.weight, norm, weight)
+
+
+def estimated(norm, in_shape):
+    """A normalisation in inference mode, with the statistics of some random batch."""
+    xs = 1 + 2 * jr.normal(jr.key(7), (4, 12, *in_shape))
+    return eqx.nn.inference_mode(snn.estimate_norms(snn.Sequential(norm), [xs])[0])
+
+
 # A new layer joins the battery by a line here. Together, the lines of a layer take it through every reset and kind of
 # parameter, on vectors and on feature maps.
 LAYERS = {
@@ -339,6 +354,29 @@ LAYERS = {
         MAPS,
     ),
     "SumPool1d, SpikingMaxPool1d": Case(lambda: snn.Sequential(snn.SumPool1d(2), snn.SpikingMaxPool1d(2, 2)), (2, 5)),
+    "TraceMaxPool1d, padded": Case(lambda: snn.TraceMaxPool1d(3, 2, 1, decay_constant=0.8), (2, 5)),
+    "TraceMaxPool2d": Case(lambda: snn.TraceMaxPool2d(2, 2, decay_constant=snn.Fixed(per_channel(0.5, 1.0))), MAPS),
+    "BatchNorm, of one example": Case(lambda: snn.BatchNorm(2, None), MAPS),
+    "BatchNorm, in inference": Case(lambda: estimated(snn.BatchNorm(3), VECTOR), VECTOR),
+    "BatchNormThroughTime, of one example": Case(
+        lambda: with_weights(snn.BatchNormThroughTime(2, 12, None), per_step(12, 2)), MAPS
+    ),
+    "BatchNormThroughTime, in inference": Case(
+        lambda: estimated(with_weights(snn.BatchNormThroughTime(3, 12), per_step(12, 3)), VECTOR), VECTOR
+    ),
+    "ThresholdDependentBatchNorm, in inference": Case(
+        lambda: estimated(snn.ThresholdDependentBatchNorm(2, threshold=0.5, use_bias=False), MAPS), MAPS
+    ),
+    "TemporalEffectiveBatchNorm, in inference": Case(
+        lambda: eqx.tree_at(
+            lambda m: m.step_weight,
+            estimated(snn.TemporalEffectiveBatchNorm(2, 12, use_weight=False), MAPS),
+            1 + per_step(12),
+        ),
+        MAPS,
+    ),
+    "WeightStandardised": Case(lambda: snn.WeightStandardised(eqx.nn.Conv2d(2, 3, 3, key=jr.key(6))), MAPS),
+    "SequenceDropout": Case(lambda: snn.SequenceDropout(0.5), (8,)),
     "Dropout": Case(lambda: eqx.nn.Dropout(0.5), VECTOR),
     "nested Sequential": Case(
         lambda: snn.Sequential(

@@ -84,7 +84,7 @@ def test_bug_05_a_chain_in_a_chain_equals_the_flat_chain():
     assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(flat[1]))
 
 
-def test_bug_06_dropout_differs_between_steps_and_examples_inside_the_loop():
+def test_bug_06_dropout_differs_between_steps_and_examples_inside_the_loop_or_between_examples_alone():
     """SNNAX, Spyx: one mask for all steps of a sequence, one for all examples of a batch."""
     model = snn.Sequential(eqx.nn.Dropout(0.5))
     states, xs = model.init_state((32,)), jnp.ones((2, 3, 32))
@@ -93,6 +93,13 @@ def test_bug_06_dropout_differs_between_steps_and_examples_inside_the_loop():
     assert len(np.unique(np.reshape(masks, (6, 32)), axis=0)) == 6
     fixed = eqx.nn.inference_mode(model)
     np.testing.assert_array_equal(fixed(states, xs[0])[1][0], xs[0])
+
+    locked = snn.Sequential(snn.SequenceDropout(0.5))
+    states = locked.init_state((32,))
+    batched = jax.vmap(lambda x, key: locked(states, x, key, plan=snn.StepByStep())[1][0])
+    masks = np.asarray(jax.jit(batched)(xs, jr.split(jr.key(0), 2)))
+    np.testing.assert_array_equal(masks, np.repeat(masks[:, :1], 3, axis=1))
+    assert np.any(masks[0] != masks[1]) and set(np.unique(masks)) == {0.0, 2.0}
 
 
 def test_bug_07_surrogates_are_symmetric_finite_and_follow_their_slope():

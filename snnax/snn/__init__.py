@@ -12,8 +12,14 @@
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
-- Layers without state: `Flatten`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
-  `equinox.nn` that need no `eqx.nn.State`.
+- Layers without state: `Flatten`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`,
+  `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`, `LayerNorm`, `GroupNorm` and `WeightNorm`
+  among them.
+- Max pooling over time: `TraceMaxPool1d`, `TraceMaxPool2d`. Dropout with one mask for a sequence: `SequenceDropout`.
+- Batch normalisation: `BatchNorm`, `BatchNormThroughTime`, `ThresholdDependentBatchNorm`, `TemporalEffectiveBatchNorm`;
+  `estimate_norms` sets their statistics.
+- Initialisation: `initialise`, `fluctuation_init`; on data, `lsuv`, `calibrate`.
+- What is in a network, and what is wrong with it: `summary`, `diagnose`.
 - Plans: `LayerByLayer`, `StepByStep`, `Chunked`.
 - What to keep: `Trains`, `Traces`, `Sum`, `Mean`, `Max`, `Last`, `At`, `FirstSpike`, `Window`.
 - Layers of one's own: `StatefulLayer`, `SpikingLayer`, `check_layer`.
@@ -35,6 +41,13 @@ from ._attention import (
     spiking_self_attention as spiking_self_attention,
     spiking_transformer_block as spiking_transformer_block,
 )
+from ._batch_norm import (
+    BatchNorm as BatchNorm,
+    BatchNormThroughTime as BatchNormThroughTime,
+    TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm,
+    ThresholdDependentBatchNorm as ThresholdDependentBatchNorm,
+)
+from ._calibration import calibrate as calibrate, lsuv as lsuv
 from ._check import check_layer as check_layer
 from ._collect import AbstractCollector as AbstractCollector
 from ._collectors import (
@@ -50,13 +63,17 @@ from ._collectors import (
 )
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
+from ._diagnosis import Diagnosis as Diagnosis, diagnose as diagnose
 from ._double_exp import DoubleExpLIF as DoubleExpLIF
+from ._dropout import SequenceDropout as SequenceDropout
 from ._each import Each as Each
 from ._eif import EIF as EIF, AdEx as AdEx
+from ._estimate_norms import estimate_norms as estimate_norms
 from ._filter import UnityGain as UnityGain, decay as decay
 from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
 from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
+from ._initialisation import fluctuation_init as fluctuation_init, initialise as initialise
 from ._izhikevich import Izhikevich as Izhikevich
 from ._layer import StatefulLayer as StatefulLayer
 from ._li import LI as LI, SimpleLI as SimpleLI
@@ -98,8 +115,11 @@ from ._source import PoissonSource as PoissonSource, SpikeSource as SpikeSource
 from ._spiking import SpikingLayer as SpikingLayer
 from ._srm import SRM as SRM
 from ._state_space import LRU as LRU, S5 as S5
+from ._summary import Summary as Summary, summary as summary
 from ._topology import Edge as Edge
+from ._trace_pooling import TraceMaxPool1d as TraceMaxPool1d, TraceMaxPool2d as TraceMaxPool2d
 from ._two_compartment import TwoCompartment as TwoCompartment
+from ._weight_standardisation import WeightStandardised as WeightStandardised
 from ._winner_take_all import WinnerTakeAll as WinnerTakeAll
 
 _ORIGINAL = {

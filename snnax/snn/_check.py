@@ -32,7 +32,7 @@ def check_layer(
 
     1. A step keeps the structure, shapes and dtypes of the state.
     2. The output has the dtype of input and weights, in float32 and bfloat16 (the state keeps its own).
-    3. The state matters: the same input twice in a row does not give the same output twice.
+    3. The state matters: the same input with the same key gives another output after the sequence than before it.
     4. Every plan gives the same outputs, states and gradients, with and without a batch.
     5. A stream cut in pieces gives what the whole gives, and so does one step at a time outside `jit`.
     6. What is saved and loaded again acts the same.
@@ -69,10 +69,11 @@ def check_layer(
     first = jax.tree.map(lambda a: a[0], reference["pieces"])
     _same(owner, "of a batch of streams in pieces and of one whole", first, reference["whole"])
     if _own(states) and not any(np.any(np.asarray(g)) for g in jax.tree.leaves(reference["gradients"][2])):
-        again = model(reference["whole"][0], xs[0], keys[0], plan=plans[0])[1]
-        if _difference(again, reference["whole"][1]) is None:
+        before, after = (model(start, xs[0], keys[1], plan=plans[0])[1] for start in (states, reference["whole"][0]))
+        if _difference(before, after) is None:
             raise ValueError(
-                f"{owner}: the state does not matter: the same input twice in a row gave the same output twice."
+                f"{owner}: the state does not matter: the same input with the same key gave the same output after the "
+                "sequence as before it."
             )
     if in_pieces:
         state, outs = states, []

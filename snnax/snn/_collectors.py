@@ -47,7 +47,7 @@ class Sum(AbstractCollector):
     """The sum of the outputs over time: the spike count. Of shape `out_shape`, in float32 at least."""
 
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        return jnp.zeros(out.shape, _float32_at_least(out.dtype))
+        return jnp.zeros(out.shape, float32_at_least(out.dtype))
 
     def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
         return accumulator + jnp.sum(block.outs(accumulator.dtype), axis=0), None
@@ -75,7 +75,7 @@ class Max(AbstractCollector):
     """The largest output over time, of shape `out_shape`."""
 
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        return jnp.full(out.shape, -jnp.inf, _float32_at_least(out.dtype))
+        return jnp.full(out.shape, -jnp.inf, float32_at_least(out.dtype))
 
     def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
         return jnp.maximum(accumulator, jnp.max(block.outs(accumulator.dtype, -jnp.inf), axis=0)), None
@@ -148,7 +148,7 @@ class FirstSpike(AbstractCollector):
     """
 
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        dtype = _float32_at_least(out.dtype)
+        dtype = float32_at_least(out.dtype)
         return jnp.ones(out.shape, dtype), jnp.zeros(out.shape, dtype)
 
     def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
@@ -226,6 +226,7 @@ class Window(AbstractCollector):
         return self.collector.finish(accumulator[0], None)
 
 
-def _float32_at_least(dtype: Any) -> Any:
+def float32_at_least(dtype: Any) -> Any:
+    """`dtype`, or float32 where that is narrower."""
     wide = jnp.issubdtype(dtype, jnp.inexact) and jnp.finfo(dtype).bits >= 32
     return dtype if wide else jnp.dtype(jnp.float32)

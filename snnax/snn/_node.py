@@ -68,8 +68,8 @@ def check_child(owner: str, where: str, child: Any) -> None:
     if isinstance(child, eqx.nn.StatefulLayer) and child.is_stateful():
         raise TypeError(
             f"`{owner}`: {where}, `{type(child).__name__}`, keeps its state in an `eqx.nn.State`, which a time loop "
-            "cannot thread. Use a normalisation without running statistics, such as `eqx.nn.LayerNorm` or "
-            "`eqx.nn.GroupNorm`."
+            "cannot thread. In the place of a batch normalisation use `snn.BatchNorm`, or `eqx.nn.LayerNorm` or "
+            "`eqx.nn.GroupNorm`; in that of a spectral one `eqx.nn.WeightNorm`."
         )
     if isinstance(child, (Composite, StatefulLayer)):
         return
@@ -118,12 +118,18 @@ def refuse_pieces(owner: str, what: str, tree: PyTree) -> None:
         )
 
 
+def axis_names(tree: PyTree) -> set[str]:
+    """The names of the batch axes over which layers in `tree` average."""
+    modules = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(getattr(node, "axis_name", None), str))
+    return {node.axis_name for node in modules if isinstance(getattr(node, "axis_name", None), str)}
+
+
 def shape_of(child: Any, function: Any, *args: Any) -> PyTree:
     """`jax.eval_shape(function, *args)` where layers of `child` average over the batch by the name of its axis."""
-    modules = jax.tree.leaves(child, is_leaf=lambda node: isinstance(getattr(node, "axis_name", None), str))
-    names = {node.axis_name for node in modules if isinstance(getattr(node, "axis_name", None), str)}
+    names = axis_names(child)
     for name in names:
-        function = jax.vmap(function, in_axes=None, axis_name=name, axis_size=1)
+        # Two examples, for a batch of one has no moments.
+        function = jax.vmap(function, in_axes=None, axis_name=name, axis_size=2)
     shapes = jax.eval_shape(function, *args)
     return jax.tree.map(lambda one: jax.ShapeDtypeStruct(one.shape[len(names) :], one.dtype), shapes)
 
@@ -267,7 +273,7 @@ def input_dtype(consumers: Sequence[Any], children: Sequence[Any]) -> Any:
     Weights are the floating arrays of layers without state; where there are none, those of neurons; then the default.
     What goes to an embedding alone stays a whole number.
     """
-    if all(isinstance(consumer, eqx.nn.Embedding) for consumer in consumers):
+    if all(map(_takes_whole_numbers, consumers)):
         return jnp.zeros((), int).dtype
     if len(consumers) == 1 and isinstance(consumers[0], Composite):
         return next(iter(consumers[0].input_dtypes().values()))
@@ -278,6 +284,12 @@ def input_dtype(consumers: Sequence[Any], children: Sequence[Any]) -> Any:
     weights = [leaf for leaf in jax.tree.leaves(children, is_leaf=is_neuron) if eqx.is_inexact_array(leaf)]
     arrays = weights or [leaf for leaf in jax.tree.leaves(children) if eqx.is_inexact_array(leaf)]
     return arrays[0].dtype if arrays else jnp.zeros(()).dtype
+
+
+def _takes_whole_numbers(consumer: Any) -> bool:
+    if isinstance(consumer, Composite):
+        return all(jnp.issubdtype(dtype, jnp.integer) for dtype in consumer.input_dtypes().values())
+    return isinstance(consumer, eqx.nn.Embedding)
 
 
 def _one_array(child: Any, out: PyTree) -> jax.ShapeDtypeStruct:

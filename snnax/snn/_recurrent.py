@@ -44,6 +44,10 @@ class Recurrent(Nest):
         snn.Recurrent(snn.LIF([0.95, 0.9]), eqx.nn.Linear(128, 128, key=key))
         snn.Recurrent(snn.LIF([0.95, 0.9]), eqx.nn.Conv2d(16, 16, 3, padding=1, key=key))
         snn.Recurrent(snn.SimpleLIF(0.9), jnp.full((128,), -0.5))
+
+    Equinox draws the weights of a linear layer between $\pm 1/\sqrt n$, so with a share $r$ of $n$ neurons firing, what
+    comes back to a neuron has, over the draw, mean 0 and standard deviation $\sqrt{(r + 1/n)/3}$ (the second part is
+    that of the bias): recurrence acts from the first step of training on.
     """
 
     neuron: Any
