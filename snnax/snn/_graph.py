@@ -113,6 +113,12 @@ class Graph(Container):
                 raise TypeError(
                     f"`snn.Graph`: `merge` of {name!r} must be `snn.Add()` or `snn.Concatenate(axis)`, got {one!r}."
                 )
+        for edge in edges:
+            if not isinstance(edge, Edge) and not (isinstance(edge, (tuple, list)) and len(edge) == 2):
+                raise TypeError(
+                    "`snn.Graph`: an edge is a pair of names, `(source, target)`, or `snn.Edge(source, target, delay)`,"
+                    f" got {edge!r}."
+                )
         joined = [edge if isinstance(edge, Edge) else Edge(*edge) for edge in edges]
         self.topology = analyse(tuple(nodes), joined, tuple(inputs), tuple(outputs))
 

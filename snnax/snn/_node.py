@@ -143,8 +143,14 @@ def begin(
 ) -> tuple[PyTree, jax.ShapeDtypeStruct]:
     """The first state of a child (`None` where it has none), and what its output of one step looks like."""
     if isinstance(child, Composite):
+        inputs = list(child.input_dtypes())
+        if len(inputs) > 1:
+            raise _several(owner, where, child, f"the inputs {inputs}")
         with inside(owner, where, child):
-            return child.begin(x, key)
+            state, out = child.begin(x, key)
+        if not is_struct(out):
+            raise _several(owner, where, child, f"the outputs {list(out)}")
+        return state, out
     some_key = jax.eval_shape(lambda: jr.key(0))
     with noted(owner, where, child, x, some_key):
         if not isinstance(child, StatefulLayer):
@@ -247,6 +253,13 @@ def input_dtype(consumers: Sequence[Any], children: Sequence[Any]) -> Any:
     weights = [leaf for leaf in jax.tree.leaves(children, is_leaf=is_neuron) if eqx.is_inexact_array(leaf)]
     arrays = weights or [leaf for leaf in jax.tree.leaves(children) if eqx.is_inexact_array(leaf)]
     return arrays[0].dtype if arrays else jnp.zeros(()).dtype
+
+
+def _several(owner: str, where: str, child: Any, what: str) -> TypeError:
+    return TypeError(
+        f"`{owner}`: {where}, {describe(child)}, has {what}. Inside of another container a graph has one input, "
+        "and one of `outputs`; `outs` holds every node in any case."
+    )
 
 
 def _one_array(child: Any, out: PyTree) -> jax.ShapeDtypeStruct:
