@@ -4,7 +4,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import pytest
+from helpers import PLANS
 
 import snnax.snn as snn
 
@@ -19,6 +21,54 @@ def two_inputs():
 
 def two_outputs():
     return snn.Graph(integrators("x", "y"), [("input", "x"), ("x", "y")], outputs=("x", "y"))
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+@pytest.mark.parametrize("rank", [1, 3])
+def test_a_concatenation_that_closes_a_cycle_takes_its_size_from_the_layer_behind_it(rank, plan, getkey):
+    shape = (2, 4, 4)[:rank]
+    layer = eqx.nn.Linear(2 + 5, 5, key=getkey())
+    if rank == 3:
+        layer = eqx.nn.Conv2d(2 + 5, 5, 3, padding=1, key=getkey())
+    net = snn.Graph(
+        {"mix": layer, "lif": snn.SimpleLIF(0.8)},
+        [("input", "mix"), ("mix", "lif"), snn.Edge("lif", "mix", delay=1)],
+        outputs=("lif",),
+        merge={"mix": snn.Concatenate()},
+    )
+    xs = 3 * jr.normal(getkey(), (10, *shape))
+    _, outs = net(net.init_state(shape), xs, plan=plan)
+    v = spikes = jnp.zeros((5, *shape[1:]))
+    expected = []
+    for x in xs:
+        v = 0.8 * v + layer(jnp.concatenate([x, spikes]))
+        spikes = (v >= 1).astype(float)
+        v = v * (1 - spikes)
+        expected.append(spikes)
+    assert 0.02 < jnp.mean(jnp.stack(expected)) < 0.98
+    np.testing.assert_array_equal(outs["lif"], jnp.stack(expected))
+
+
+def test_a_concatenation_of_another_size_than_the_layer_takes_is_refused(getkey):
+    net = snn.Graph(
+        {"mix": eqx.nn.Linear(8, 5, key=getkey()), "lif": snn.SimpleLIF(0.8)},
+        [("input", "mix"), ("mix", "lif"), snn.Edge("lif", "mix", delay=1)],
+        outputs=("lif",),
+        merge={"mix": snn.Concatenate()},
+    )
+    with pytest.raises(ValueError, match=r"node 'mix', `Linear`, takes an input of shape \(8,\), but .* makes \(7,\)"):
+        net.init_state((2,))
+
+
+def test_a_concatenation_that_closes_a_cycle_of_neurons_alone_is_refused():
+    net = snn.Graph(
+        integrators("a", "b"),
+        [("input", "a"), ("a", "b"), snn.Edge("b", "a", delay=1)],
+        outputs=("b",),
+        merge={"a": snn.Concatenate()},
+    )
+    with pytest.raises(ValueError, match=r"inputs of \['a', 'b'\] cannot be told.*merge by `snn.Add\(\)`, or into"):
+        net.init_state((3,))
 
 
 @pytest.mark.parametrize(

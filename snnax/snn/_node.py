@@ -169,6 +169,13 @@ def begin(
         return state, _one_array(child, out)
 
 
+def input_shape(child: Any, like: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that a child takes, told by its weights alone, or `None`; `like` has its rank and its size in space."""
+    if isinstance(child, eqx.nn.Linear) and isinstance(child.in_features, int):
+        return (child.in_features,)
+    return (child.in_channels, *like[1:]) if isinstance(child, (eqx.nn.Conv, eqx.nn.ConvTranspose)) else None
+
+
 def advance(
     owner: str, where: str, child: Any, state: PyTree, x: Array, key: PRNGKeyArray | None, request: PyTree
 ) -> tuple[PyTree, Array, PyTree]:
