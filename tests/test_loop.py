@@ -95,7 +95,13 @@ def products(jaxpr):
 def test_what_is_not_part_of_a_cycle_stays_out_of_its_loop(plan):
     """The products before and after a cycle take all steps at once."""
     net = snn.Graph(
-        {"in": linear(3, 4), "lif": snn.SimpleLIF(0.9), "back": linear(4, 4), "fc": linear(4, 2), "out": snn.SimpleLI(0.9)},
+        {
+            "in": linear(3, 4),
+            "lif": snn.SimpleLIF(0.9),
+            "back": linear(4, 4),
+            "fc": linear(4, 2),
+            "out": snn.SimpleLI(0.9),
+        },
         [("input", "in"), ("in", "lif"), ("lif", "back"), snn.Edge("back", "lif", 1), ("lif", "fc"), ("fc", "out")],
         outputs=("out",),
     )
