@@ -18,7 +18,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._collect import Emission, wants_states
 from ._layer import StatefulLayer, name_of, unroll
-from ._product import convolve, is_matrix, is_slow_convolution, multiply
+from ._product import convolve, is_convolution, is_matrix, multiply
 
 
 class Composite(eqx.Module):
@@ -187,7 +187,7 @@ def advance(
         if isinstance(child, StatefulLayer):
             state, out = child(state, x, key=key)
         else:
-            out = call(child, x, key)
+            out = one_step(child, x, key)
         return state, out, Emission(out, state if wants_states(request) else None)
 
 
@@ -222,12 +222,17 @@ def call(child: Any, x: Any, key: PRNGKeyArray | None) -> Array:
     return child(x, key=key) if takes_key else child(x)
 
 
+def one_step(child: Any, x: Any, key: PRNGKeyArray | None) -> Array:
+    """What a layer without state gives for the input of one step, inside of a loop."""
+    return convolve(child, x) if is_convolution(child) else call(child, x, key)
+
+
 def over_steps(child: Any, xs: Any, keys: Array | None) -> Array:
     """What a layer without state gives for the inputs of all steps."""
     if is_matrix(child):
         return multiply(child, xs)
-    if is_slow_convolution(child):
-        return convolve(child, xs)
+    if is_convolution(child):
+        return jax.lax.map(lambda x: convolve(child, x), xs)
     return jax.vmap(lambda x, key: call(child, x, key))(xs, keys)
 
 
