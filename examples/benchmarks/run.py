@@ -87,6 +87,10 @@ def measure_plans(results: dict, lengths: list[int], turns: int):
     print("\nparts of a training step (mlp), medians in ms")
     for name, milliseconds in results["parts_ms"].items():
         print(f"  {name:40s} {milliseconds:7.1f}")
+    results["bytes_kept"] = plans.kept()
+    print("\nbytes kept for the backward pass, for each neuron and step, besides the outputs")
+    for name, size in results["bytes_kept"].items():
+        print(f"  {name:40s} {size:4.0f}")
     results["first_step_ratios"] = plans.first_steps()
     print("\nfirst step (tracing and compiling), T = 1000 against T = 100")
     for plan, ratios in results["first_step_ratios"].items():
