@@ -9,6 +9,7 @@ Both are read by the same `tonic.datasets.DVSGesture` and go the same way. Resul
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import time
@@ -45,14 +46,15 @@ MIRRORED = [
     10,
 ]  # right hand wave is left hand wave, right arm clockwise is left arm counter...
 BY_HAND = """\
-The recordings could not be downloaded: {error}
+{problem}
 
-Fetch them by hand from https://research.ibm.com/interactive/dvsgesture/ or figshare (files 38022171 and 38020584, which
-tonic's page on DVSGesture names `ibmGestureTrain.tar.gz` and `ibmGestureTest.tar.gz`) and put them here:
+To fetch them by hand, save these two archives under these names, then start again with --download, which unpacks them:
 
-    {folder}/ibmGestureTrain.tar.gz      {folder}/ibmGestureTrain/user01_led/0.npy ...
-    {folder}/ibmGestureTest.tar.gz       {folder}/ibmGestureTest/user24_led/0.npy ...
-"""
+    {train_url}    as    {folder}/ibmGestureTrain.tar.gz
+    {test_url}    as    {folder}/ibmGestureTest.tar.gz
+
+They are IBM's recordings, cut into single gestures for tonic: {folder}/ibmGestureTrain/user01_led/0.npy and so on,
+which must lie beside the archives. The .aedat files of IBM's own page are not read."""
 
 
 def main():
@@ -84,13 +86,22 @@ def parse_arguments(arguments=None):
     parser.add_argument("--download", action="store_true", help="fetch the real recordings into --data through tonic")
     parser.add_argument("--out", default="runs/dvs_gesture", help="where results go (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--seed", type=int, default=0, help="of the network and of training (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=75, help="(default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=16, help="(default: %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=4e-3, help="the highest (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=32, help="time steps of a recording (default: %(default)s)")
-    parser.add_argument("--step-ms", type=float, default=40.0, help="length of a time step (default: %(default)s)")
+    numbers = (
+        ("--seed", int, 0, 0, "of the network and of training"),
+        ("--epochs", int, 1, 75, "how often training goes through all recordings"),
+        ("--batch-size", int, 1, 16, "recordings in a step of training"),
+        ("--learning-rate", float, 0, 4e-3, "the highest; it falls to 0 along a cosine"),
+        ("--steps", int, 1, 32, "time steps of a recording; what comes later is left out"),
+        ("--step-ms", float, 1, 40.0, "length of a time step in milliseconds"),
+    )
+    for name, kind, lowest, default, meaning in numbers:
+        text = f"{meaning}; {lowest} or more (default: %(default)s)"
+        parser.add_argument(name, type=kind, default=default, help=text)
     settings = parser.parse_args(arguments)
+    for name, _, lowest, _, _ in numbers:
+        value = getattr(settings, name.strip("-").replace("-", "_"))
+        if not lowest <= value < math.inf:
+            parser.error(f"{name} must be {lowest} or more, got {value}")
     if settings.download and not settings.data:
         parser.error("--download needs --data DIR, the folder to put the recordings in")
     return settings
@@ -109,14 +120,27 @@ def find_recordings(settings) -> pathlib.Path:
 
             data.write_gestures(root, progress=progress)
         return root
-    root = pathlib.Path(settings.data)
+    root = pathlib.Path(settings.data).expanduser()
+    gestures = tonic.datasets.DVSGesture
+    folder = root / "DVSGesture"
+    where = {"folder": folder, "train_url": gestures.train_url, "test_url": gestures.test_url}
     if settings.download:
         try:
             for part in (True, False):
-                tonic.datasets.DVSGesture(save_to=str(root), train=part)
+                gestures(save_to=str(root), train=part)
         except Exception as error:
-            raise SystemExit(BY_HAND.format(error=error, folder=root / "DVSGesture")) from error
+            problem = f"--download: the recordings could not be downloaded: {error}"
+            raise SystemExit(BY_HAND.format(problem=problem, **where)) from error
+    elif not all(is_there(folder / part) for part in ("ibmGestureTrain", "ibmGestureTest")):
+        # tonic would start to download without being asked.
+        problem = f"--data: the recordings are not in {folder}. To download them through tonic add --download."
+        raise SystemExit(BY_HAND.format(problem=problem, **where))
     return root
+
+
+def is_there(part: pathlib.Path) -> bool:
+    """Whether tonic takes a part of the recordings as downloaded: its archive, and 100 recordings out of it."""
+    return part.with_name(part.name + ".tar.gz").is_file() and len(list(part.rglob("*.npy"))) >= 100
 
 
 def load_frames(root: pathlib.Path, train: bool, settings) -> tuple[np.ndarray, np.ndarray]:
@@ -220,6 +244,8 @@ class Trainer:
     def __init__(self, settings, recordings: int):
         self.settings = settings
         self.per_epoch = recordings // settings.batch_size
+        if not self.per_epoch:
+            raise SystemExit(f"--batch-size must be {recordings} (all recordings) or less, got {settings.batch_size}.")
         schedule = optax.cosine_decay_schedule(settings.learning_rate, settings.epochs * self.per_epoch)
         self.optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
         self.model = make_model(jr.key(settings.seed))
@@ -254,7 +280,7 @@ class Trainer:
 
     def header(self) -> dict:
         """What a checkpoint must agree in with the run that takes it up."""
-        names = ("seed", "epochs", "batch_size", "learning_rate", "steps", "step_ms")
+        names = ("data", "seed", "epochs", "batch_size", "learning_rate", "steps", "step_ms")
         return {"format": "snnax dvs_gesture 1", **{name: getattr(self.settings, name) for name in names}}
 
     def save(self, path: pathlib.Path):
@@ -270,16 +296,22 @@ class Trainer:
     def load(self, path: pathlib.Path):
         if not path.exists():
             raise SystemExit(f"--resume: there is no checkpoint at {path}. Start without --resume.")
-        with open(path, "rb") as file:
-            found = json.loads(file.readline())
-            self.history = found.pop("history")
-            wrong = {name: found.get(name) for name, value in self.header().items() if found.get(name) != value}
-            if wrong:
-                raise SystemExit(
-                    f"--resume: the checkpoint {path} was made with other settings: {wrong}. Use the same ones."
-                )
-            self.model, self.opt_state = eqx.tree_deserialise_leaves(file, (self.model, self.opt_state))
-        self.epoch = len(self.history)
+        try:
+            with open(path, "rb") as file:
+                found = json.loads(file.readline())
+                history = found.pop("history")
+                wrong = {name: found.get(name) for name, value in self.header().items() if found.get(name) != value}
+                if not wrong:
+                    self.model, self.opt_state = eqx.tree_deserialise_leaves(file, (self.model, self.opt_state))
+        except Exception as error:
+            raise SystemExit(
+                f"--resume: {path} is damaged or no checkpoint of this script ({error}). Start without --resume."
+            ) from error
+        if wrong:
+            raise SystemExit(
+                f"--resume: the checkpoint {path} was made with other settings: {wrong}. Use the same ones."
+            )
+        self.history, self.epoch = history, len(history)
         print(f"resumed after epoch {self.epoch}")
 
 

@@ -33,6 +33,51 @@ class Fixed(eqx.Module):
         self.value = value if _is_initialiser(value) else _as_array("snn.Fixed", "value", value)
 
 
+class Logistic(eqx.Module):
+    r"""A trained parameter that never leaves its range, with no clip: the parameter is
+    $l + (h - l)\,\sigma(w)$, and $w$ is what is trained.
+
+        snn.SimpleLIF(snn.Logistic(0.9))            # one trained decay, "parametric LIF"
+        snn.SimpleLIF(snn.Logistic(jnp.array([0.9, 0.5, 0.7])))
+
+    Near the ends of the range its gradient falls to zero, where that of a plain array does not; see `snn.project`.
+
+    Source: W. Fang et al. 2021, arXiv:2007.05785.
+    """
+
+    raw: Any
+    low: float = eqx.field(static=True)
+    high: float = eqx.field(static=True)
+
+    def __init__(self, value: int | float | np.generic | np.ndarray | Array | Callable, *, low=0.0, high=1.0):
+        """**Arguments:**
+
+        - `value`: the value that acts at first, in (`low`, `high`), or an initialiser `(key, shape, dtype)` of it.
+        - `low`, `high`: the ends of the range. Default: (0, 1), that of decays.
+        """
+        if not low < high:
+            raise ValueError(f"`snn.Logistic`: `low` must be less than `high`, got {low} and {high}.")
+        self.low, self.high = float(low), float(high)
+        self.raw = value if _is_initialiser(value) else self._to_raw(value)
+
+    @property
+    def value(self) -> Array:
+        """The value that acts."""
+        return self.low + (self.high - self.low) * jax.nn.sigmoid(self.raw)
+
+    def _to_raw(self, value) -> Array:
+        array = jnp.asarray(value, None if hasattr(value, "dtype") else float)
+        if not jnp.issubdtype(array.dtype, jnp.floating) or (
+            not isinstance(array, Tracer) and not bool(jnp.all((array > self.low) & (array < self.high)))
+        ):
+            raise ValueError(
+                f"`snn.Logistic`: `value` must be a number or a floating array inside of ({self.low:g}, "
+                f"{self.high:g}), ends excluded, got {value}."
+            )
+        share = (array - self.low) / (self.high - self.low)
+        return jnp.log(share) - jnp.log1p(-share)
+
+
 @dataclasses.dataclass(frozen=True)
 class Interval:
     """The range of a parameter; `low` and `high` belong to it."""
@@ -111,16 +156,25 @@ def as_parameter(
     shape: Sequence[int] | None = None,
     key: PRNGKeyArray | None = None,
 ):
-    """`value` as it is stored: a Python float, a floating array or a `Fixed`; checked against `interval`."""
+    """`value` as it is stored: a float, a floating array, a `Fixed` or a `Logistic`; checked against `interval`."""
     if isinstance(value, Fixed):
         return Fixed(as_parameter(owner, name, value.value, interval, of=of, shape=shape, key=key))
-    if _is_initialiser(value):
+    draw = value.raw if isinstance(value, Logistic) else value
+    if _is_initialiser(draw):
         if shape is None or key is None:
             raise ValueError(
                 f"`{owner}`: `{name}` is an initialiser, which draws one value per neuron and needs to know how many. "
                 "Give the layer `shape=` (of one example) and `key=`."
             )
-        value = value(key, tuple(shape), jnp.zeros(()).dtype)
+        drawn = draw(key, tuple(shape), jnp.zeros(()).dtype)
+        value = Logistic(drawn, low=value.low, high=value.high) if isinstance(value, Logistic) else drawn
+    if isinstance(value, Logistic):
+        if not (interval.holds(value.low) and interval.holds(value.high)):
+            raise ValueError(
+                f"`{owner}`: `{name}` must be in {interval}, but its `snn.Logistic` goes from {value.low:g} to "
+                f"{value.high:g}{of}. Give it `low` and `high` within that range."
+            )
+        return value
     if isinstance(value, np.generic) and not isinstance(value, np.bool_):
         value = value.item()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -128,7 +182,7 @@ def as_parameter(
     else:
         value = _as_array(owner, name, value)
     if not isinstance(value, Tracer) and not interval.holds(value):
-        shown = value if isinstance(value, float) else f"values from {jnp.min(value)} to {jnp.max(value)}"
+        shown = value if isinstance(value, float) else f"values from {np.min(value)} to {np.max(value)}"
         raise ValueError(f"`{owner}`: `{name}` must be in {interval}, got {shown}{of}. {interval.remedy}".rstrip())
     return value
 
@@ -150,6 +204,8 @@ def acting(value, dtype, interval: Interval = REAL) -> Array:
     """
     if isinstance(value, Fixed):
         return jax.lax.stop_gradient(acting(value.value, dtype, interval))
+    if isinstance(value, Logistic):
+        return value.value.astype(dtype)
     array = jnp.asarray(value, dtype)
     if isinstance(value, float) or interval == REAL:
         return array
@@ -195,6 +251,7 @@ def project(model: PyTree) -> PyTree:
                         jnp.clip(leaf, low, high) if eqx.is_inexact_array(leaf) else leaf
                     ),
                     getattr(module, name),
+                    is_leaf=lambda node: isinstance(node, Logistic),
                 )
                 module = eqx.tree_at(lambda m, name=name: getattr(m, name), module, new, is_leaf=lambda x: x is None)
         return module
@@ -221,7 +278,7 @@ def trainable(model: PyTree) -> PyTree:
 def check_shapes(owner: str, module: eqx.Module, in_shape: tuple[int, ...]) -> None:
     """Refuses parameters of `module`, and of the modules in it, that do not broadcast to `in_shape`."""
     for name in _ranged_fields(module):
-        for leaf in jax.tree.leaves(getattr(module, name)):
+        for leaf in filter(eqx.is_array, jax.tree.leaves(getattr(module, name))):
             shape = jnp.shape(leaf)
             fits = len(shape) <= len(in_shape) and all(
                 n in (1, m) for n, m in zip(reversed(shape), reversed(in_shape), strict=False)

@@ -228,7 +228,11 @@ def test_what_is_no_key_is_refused():
     model = snn.Sequential(eqx.nn.Dropout(0.5))
     states = model.init_state((3,))
     for key in (0, 1.5, "key", np.arange(3), jnp.zeros(2)):
-        for run in (lambda key: model(states, XS, key), lambda key: model.step(states, XS[0], key)):
+        for run in (
+            lambda key: model(states, XS, key),
+            lambda key: model.step(states, XS[0], key),
+            lambda key: model.init_state((3,), key),
+        ):
             with pytest.raises(TypeError, match=r"`snn.Sequential`: `key` must be.*`jax\.random\.key\(0\)`"):
                 run(key)
 
@@ -422,6 +426,22 @@ def test_flatten_in_small_letters_names_the_layer():
         snn.nothing  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("name", "today"),
+    [
+        ("LIFSoftReset", r"snn\.LIF\(decay_constants, reset=snn\.SubtractReset\(\)\)"),
+        ("CompoundLayer", r"snn\.Sequential"),
+        ("GraphStructure", r"snn\.Graph"),
+        ("StatefulModel", r"snn\.Graph"),
+        ("SequentialLocalFeedback", r"snn\.Recurrent"),
+        ("ResNetBlock", r"snn\.Residual"),
+    ],
+)
+def test_layers_of_the_original_are_answered_with_ours(name, today):
+    with pytest.raises(AttributeError, match=f"`snnax.snn` has no `{name}`; it is `{today}`"):
+        getattr(snn, name)
+
+
 def test_init_states_names_init_state(model):
     with pytest.raises(
         AttributeError, match=r"`snn.Sequential` has no `init_states`; it is `init_state\(in_shape, key\)`"
@@ -441,13 +461,19 @@ def test_a_shape_before_the_decays_is_refused_with_the_order_of_the_arguments(na
         with pytest.raises(ValueError, match=rf"`snn\.{name}`: `decay_constants` must hold") as caught:
             neuron(shape, decays, key=jr.key(0))
         assert f"The decays come first: {right}" in str(caught.value)
-    with pytest.raises(ValueError, match=rf"`snn\.{name}`: `decay_constants` must"):
-        neuron((8, 8), key=jr.key(0))
+    for shape in ((8,), (8, 8), [2, 1], (8, 8, 8)):
+        with pytest.raises(ValueError, match=rf"`snn\.{name}`: `decay_constants` must hold .*The decays come first"):
+            neuron(shape, key=jr.key(0))
+    assert neuron([1, 0] if name in ("LIF", "LI") else [1]).decay_constants in ((1.0, 0.0), 1.0)
 
 
 def test_the_names_of_other_libraries_are_answered_with_ours():
     with pytest.raises(TypeError, match="`snn.SimpleLIF` takes no 'spike_grad'.*'spike_grad' is `spike_fn` here"):
         snn.SimpleLIF(0.9, spike_grad=None)
+    with pytest.raises(TypeError, match=r"'reset_val' is `reset=snn\.ResetToValue\(reset_val\)` here"):
+        snn.LIF([0.9, 0.8], reset_val=0.0)
+    with pytest.raises(TypeError, match="'stop_reset_grad' is `stop_gradient`, of the reset, here"):
+        snn.LIF([0.9, 0.8], stop_reset_grad=False)
     with pytest.raises(TypeError, match="`snn.LIF` takes no 'colour'. Every spiking layer takes `threshold`"):
         snn.LIF([0.9, 0.8], colour="red")
 

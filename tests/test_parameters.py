@@ -399,3 +399,54 @@ def test_gains_of_the_wrong_number_or_place_are_refused():
         ValueError, match=r"`snn.LIF`: `decay_constants` must hold 2 \(one for the membrane and one for"
     ):
         snn.LIF([0.9])
+
+
+def test_a_logistic_parameter_acts_as_its_value_and_stays_in_its_range():
+    plain, logistic = snn.SimpleLIF(jnp.array([0.9, 0.5])), snn.SimpleLIF(snn.Logistic(jnp.array([0.9, 0.5])))
+    state, x = plain.init_state((2,)), jnp.array([0.3, 0.2])
+    state = eqx.tree_at(lambda s: s.v, state, jnp.array([0.4, 0.1]))
+    allclose(logistic(state, x), plain(state, x))
+
+    def potential(layer):
+        return jnp.sum(layer(state, x)[0].v)
+
+    raw = eqx.filter_grad(potential)(logistic).decay_constants.raw
+    np.testing.assert_allclose(raw, np.array([0.4, 0.1]) * np.array([0.9 * 0.1, 0.5 * 0.5]), rtol=1e-5)
+    far = eqx.tree_at(lambda m: m.decay_constants.raw, logistic, jnp.array([20.0, -20.0]))
+    np.testing.assert_allclose(far.decay_constants.value, [1.0, 0.0], atol=1e-6)
+    assert eqx.tree_equal(snn.project(far), far)
+    assert jax.tree.leaves(eqx.filter(logistic, snn.trainable(logistic)))[0] is logistic.decay_constants.raw
+
+
+def test_a_logistic_parameter_takes_an_initialiser_and_a_range_of_its_own():
+    layer = snn.SimpleLIF(
+        snn.Logistic(between(0.2, 0.8)), threshold=snn.Logistic(1.0, low=0.5, high=2.0), shape=(5,), key=jr.key(0)
+    )
+    assert layer.decay_constants.value.shape == (5,) and len(np.unique(layer.decay_constants.raw)) == 5
+    np.testing.assert_allclose(layer.threshold.value, 1.0, rtol=1e-6)
+
+
+def test_a_logistic_parameter_outside_of_its_range_is_refused():
+    with pytest.raises(ValueError, match=r"`snn.Logistic`: `value` must be .* inside of \(0, 1\).*got 1.0"):
+        snn.Logistic(1.0)
+    with pytest.raises(
+        ValueError,
+        match=r"`snn.SimpleLIF`: `decay_constants` must be in \[0, 1\], but its `snn.Logistic` goes from 0 to 2",
+    ):
+        snn.SimpleLIF(snn.Logistic(0.9, high=2.0))
+    with pytest.raises(ValueError, match="`low` must be less than `high`"):
+        snn.Logistic(0.9, low=1.0, high=0.0)
+
+
+def test_an_initial_potential_given_as_an_array_is_trained():
+    layer = snn.SimpleLIF(0.9, init_fn=jnp.array([0.2, 0.4]))
+
+    def potential(layer):
+        return jnp.sum(layer(layer.init_state((2,)), jnp.zeros(2))[0].v)
+
+    np.testing.assert_allclose(eqx.filter_grad(potential)(layer).init_fn, [0.9, 0.9], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"`snn.SimpleLIF`: `init_fn` has the shape \(2,\).*inputs of shape \(3,\)"):
+        layer.init_state((3,))
+    fixed = snn.SimpleLI(0.9, init_fn=snn.Fixed(jnp.array(0.3)))
+    np.testing.assert_allclose(fixed.init_state((2,)).v, [0.3, 0.3], rtol=1e-6)
+    assert not jax.tree.leaves(eqx.filter(fixed, snn.trainable(fixed)))

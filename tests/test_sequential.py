@@ -24,15 +24,6 @@ def run(model, states, xs, key=None, **options):
     return model(states, xs, key, **options)
 
 
-def by_loop(layers, xs):
-    """What a chain of layers without state gives, one layer and one step at a time."""
-    outs = []
-    for layer in layers:
-        xs = jnp.stack([layer(x) for x in xs])
-        outs.append(xs)
-    return tuple(outs)
-
-
 def identity(n):
     return eqx.tree_at(lambda m: (m.weight, m.bias), linear(n, n), (jnp.eye(n), jnp.zeros(n)))
 
@@ -251,58 +242,6 @@ def test_inference_mode_needs_no_key(plan, getkey):
     model = eqx.nn.inference_mode(small_network(0.5))
     states, xs = model.init_state((3,)), jr.normal(getkey(), (4, 3))
     allclose(run(model, states, xs, plan=plan), run(small_network(), states, xs, plan=plan))
-
-
-def stateless_chains():
-    def key(i):
-        return jr.fold_in(jr.key(5), i)
-
-    vector = [
-        eqx.nn.Linear(4, 6, key=key(0)),
-        eqx.nn.LayerNorm(6),
-        eqx.nn.RMSNorm(6),
-        eqx.nn.Identity(),
-        eqx.nn.Lambda(jax.nn.softplus),
-        eqx.nn.PReLU(0.2),
-        eqx.nn.MLP(6, 5, 7, 1, key=key(1)),
-        eqx.nn.Sequential([eqx.nn.Linear(5, 5, key=key(2)), eqx.nn.Lambda(jax.nn.tanh)]),
-        eqx.nn.Dropout(0.5, inference=True),
-        eqx.nn.Lambda(lambda x: x[None]),
-        snn.Flatten(),
-    ]
-    line = [
-        eqx.nn.Conv1d(2, 4, 3, padding=1, key=key(3)),
-        eqx.nn.GroupNorm(2, 4),
-        eqx.nn.MaxPool1d(2),
-        eqx.nn.AvgPool1d(2),
-        eqx.nn.ConvTranspose1d(4, 2, 3, key=key(4)),
-        eqx.nn.AdaptiveMaxPool1d(3),
-    ]
-    image = [
-        eqx.nn.Conv2d(2, 3, 2, key=key(5)),
-        eqx.nn.MaxPool2d(2),
-        eqx.nn.AvgPool2d(2),
-        eqx.nn.ConvTranspose2d(3, 2, 2, key=key(6)),
-        eqx.nn.AdaptiveAvgPool2d(2),
-    ]
-    return {"vector": (vector, (4,)), "line": (line, (2, 7)), "image": (image, (2, 5, 5))}
-
-
-@pytest.mark.parametrize("name", stateless_chains())
-def test_every_stateless_layer_of_equinox_works_inside(name, getkey):
-    layers, in_shape = stateless_chains()[name]
-    model = snn.Sequential(*layers, snn.SimpleLI(0.5))
-    xs = jr.normal(getkey(), (2, *in_shape))
-    states = model.init_state(in_shape)
-
-    @eqx.filter_jit
-    def everything(model, xs):
-        return [model(states, xs, plan=plan)[1] for plan in TWO_PLANS], by_loop(model.layers[:-1], xs)
-
-    results, expected = everything(model, xs)
-    for outs in results:
-        allclose(outs[:-1], expected)
-        allclose(outs[-1][1], 0.5 * expected[-1][0] + expected[-1][1])
 
 
 @EACH_OF_TWO

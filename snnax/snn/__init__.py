@@ -1,30 +1,45 @@
 """Layers with a state, the containers that run them over time, and the plans that say in which order.
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
+- Resonators: `ResonateAndFire`, `BalancedResonateAndFire`. Changes: `SigmaDelta`.
+- Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`. Competition: `WinnerTakeAll`.
+- Phasors: `PhasorLinear`, `Phasor`, `SpikingPhasor`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
-- Parameters: `decay`, `UnityGain`, `Fixed`, `parameter`, `trainable`, `project`.
+- Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
 - Layers without state: `Flatten`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
   `equinox.nn` that need no `eqx.nn.State`.
-- Plans: `LayerByLayer`, `StepByStep`, `Chunked`. What to keep: `Trains`, `Sum`, `Max`, `FirstSpike`, `Traces`.
+- Plans: `LayerByLayer`, `StepByStep`, `Chunked`.
+- What to keep: `Trains`, `Traces`, `Sum`, `Mean`, `Max`, `Last`, `At`, `FirstSpike`, `Window`.
 - Layers of one's own: `StatefulLayer`, `SpikingLayer`, `check_layer`.
 """
 
-from .._parameter import Fixed as Fixed, parameter as parameter, project as project, trainable as trainable
+from .._parameter import (
+    Fixed as Fixed,
+    Logistic as Logistic,
+    parameter as parameter,
+    project as project,
+    trainable as trainable,
+)
 from ._adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from ._check import check_layer as check_layer
-from ._collect import (
-    AbstractCollector as AbstractCollector,
+from ._collect import AbstractCollector as AbstractCollector
+from ._collectors import (
+    At as At,
     FirstSpike as FirstSpike,
+    Last as Last,
     Max as Max,
+    Mean as Mean,
     Sum as Sum,
     Traces as Traces,
     Trains as Trains,
+    Window as Window,
 )
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
 from ._filter import UnityGain as UnityGain, decay as decay
+from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
 from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
 from ._layer import StatefulLayer as StatefulLayer
@@ -32,6 +47,7 @@ from ._li import LI as LI, SimpleLI as SimpleLI
 from ._lif import LIF as LIF, SimpleLIF as SimpleLIF
 from ._merge import AbstractMerge as AbstractMerge, Add as Add, Concatenate as Concatenate
 from ._parallel import Parallel as Parallel, Residual as Residual
+from ._phasor import Phasor as Phasor, PhasorLinear as PhasorLinear, SpikingPhasor as SpikingPhasor
 from ._plan import (
     AbstractPlan as AbstractPlan,
     Chunked as Chunked,
@@ -53,12 +69,29 @@ from ._reset import (
     ResetToValue as ResetToValue,
     SubtractReset as SubtractReset,
 )
+from ._resonate_and_fire import (
+    BalancedResonateAndFire as BalancedResonateAndFire,
+    ResonateAndFire as ResonateAndFire,
+)
 from ._sequential import Sequential as Sequential
+from ._sigma_delta import SigmaDelta as SigmaDelta
 from ._spiking import SpikingLayer as SpikingLayer
 from ._topology import Edge as Edge
+from ._winner_take_all import WinnerTakeAll as WinnerTakeAll
+
+_ORIGINAL = {
+    "flatten": "a layer: `snn.Flatten()`",
+    "LIFSoftReset": "`snn.LIF(decay_constants, reset=snn.SubtractReset())`",
+    "CompoundLayer": "`snn.Sequential`, which may stand inside of another one",
+    "GraphStructure": "`snn.Graph`",
+    "StatefulModel": "`snn.Graph`",
+    "SequentialLocalFeedback": "`snn.Recurrent`",
+    "ResNetBlock": "`snn.Residual`",
+}
+"""Names of the original SNNAX, and what they are here."""
 
 
 def __getattr__(name: str):
-    if name == "flatten":
-        raise AttributeError("`snnax.snn` has no `flatten`; it is a layer: `snn.Flatten()`.")
+    if name in _ORIGINAL:
+        raise AttributeError(f"`snnax.snn` has no `{name}`; it is {_ORIGINAL[name]}.")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

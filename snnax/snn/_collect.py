@@ -15,16 +15,44 @@ from jaxtyping import Array, PyTree
 
 
 class Emission(eqx.Module):
-    """What a layer gave in a block of steps: `out`, and `state` where somebody asked for it; time is axis 0."""
+    """What a layer gave in a block of steps: `out`, and `state` where somebody asked for it; time is axis 0.
+
+    `counted` tells for each step whether it counts, `None` that all do.
+    """
 
     out: Array
     state: PyTree
+    counted: Array | None = None
+
+    def outs(self, dtype: Any, other: float = 0.0) -> Array:
+        """The outputs in `dtype`, with `other` in the steps that do not count."""
+        out = self.out.astype(dtype)
+        if self.counted is None:
+            return out
+        return jnp.where(self.counted.reshape(-1, *(1,) * (out.ndim - 1)), out, jnp.asarray(other, dtype))
+
+    def numbered(self, seen: Array) -> tuple[Array, Array]:
+        """For every step of the block its number among those that count, -1 where it does not; and how many there are
+        now, after `seen` before the block.
+        """
+        counted = jnp.ones(self.out.shape[0], bool) if self.counted is None else self.counted
+        numbers = jnp.where(counted, seen + jnp.cumsum(counted, dtype=jnp.int32) - 1, -1)
+        return numbers, seen + jnp.sum(counted, dtype=jnp.int32)
 
 
 class AbstractCollector(eqx.Module):
-    """What a collector is. `init` starts the accumulator, `update` takes in a block, `finish` gives the result."""
+    """What a collector is. `init` starts the accumulator, `update` takes in a block, `finish` gives the result.
+
+    `wants_states` says whether it needs the states of its layer, `accumulates` whether it carries something from block
+    to block.
+    """
 
     wants_states: ClassVar[bool] = False
+    accumulates: ClassVar[bool] = True
+
+    def check(self, steps: int) -> None:
+        """Refuses a sequence of `steps` steps that this collector cannot collect from."""
+        del steps
 
     @abc.abstractmethod
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
@@ -39,89 +67,6 @@ class AbstractCollector(eqx.Module):
         """The result, from the last accumulator and all that was kept, `(time, ...)`."""
 
 
-class Trains(AbstractCollector):
-    """Every output: `(time, *out_shape)`. The default."""
-
-    def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        return None
-
-    def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
-        return None, block.out
-
-    def finish(self, accumulator: PyTree, kept: PyTree) -> PyTree:
-        return kept
-
-
-class Sum(AbstractCollector):
-    """The sum of the outputs over time: the spike count. Of shape `out_shape`, in float32 at least."""
-
-    def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        return jnp.zeros(out.shape, _float32_at_least(out.dtype))
-
-    def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
-        return accumulator + jnp.sum(block.out.astype(accumulator.dtype), axis=0), None
-
-    def finish(self, accumulator: PyTree, kept: PyTree) -> PyTree:
-        return accumulator
-
-
-class Max(AbstractCollector):
-    """The largest output over time, of shape `out_shape`."""
-
-    def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        return jnp.full(out.shape, -jnp.inf, _float32_at_least(out.dtype))
-
-    def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
-        return jnp.maximum(accumulator, jnp.max(block.out.astype(accumulator.dtype), axis=0)), None
-
-    def finish(self, accumulator: PyTree, kept: PyTree) -> PyTree:
-        return accumulator
-
-
-class FirstSpike(AbstractCollector):
-    r"""The step of the first spike, counted from the first step of the call; the number of steps where none came.
-
-    $$t = \sum_t \prod_{t' \le t} (1 - s_{t'})$$
-
-    for outputs of 0 and 1. Written so, the surrogate gradient of the spikes flows: $\partial t / \partial s_k$ is minus
-    the time between step $k$ and the next spike after it, for steps up to the first spike, and 0 for later ones.
-
-    Of shape `out_shape`, in float32 at least.
-    """
-
-    def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        dtype = _float32_at_least(out.dtype)
-        return jnp.ones(out.shape, dtype), jnp.zeros(out.shape, dtype)
-
-    def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
-        silent, time = accumulator
-        silent = silent * jnp.cumprod(1 - block.out.astype(silent.dtype), axis=0)
-        return (silent[-1], time + jnp.sum(silent, axis=0)), None
-
-    def finish(self, accumulator: PyTree, kept: PyTree) -> PyTree:
-        return accumulator[1]
-
-
-class Traces(AbstractCollector):
-    """The state after every step: the layer's state with `(time, ...)` arrays; `None` for a layer without state."""
-
-    wants_states: ClassVar[bool] = True
-
-    def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
-        return None
-
-    def update(self, accumulator: PyTree, block: Emission) -> tuple[PyTree, PyTree]:
-        return None, block.state
-
-    def finish(self, accumulator: PyTree, kept: PyTree) -> PyTree:
-        return kept
-
-
-def _float32_at_least(dtype: Any) -> Any:
-    wide = jnp.issubdtype(dtype, jnp.inexact) and jnp.finfo(dtype).bits >= 32
-    return dtype if wide else jnp.dtype(jnp.float32)
-
-
 def is_collector(node: Any) -> bool:
     return isinstance(node, AbstractCollector)
 
@@ -133,9 +78,13 @@ def wants_states(request: PyTree) -> bool:
 
 def accumulates(request: PyTree) -> bool:
     """Whether something is carried from block to block."""
-    return any(
-        not isinstance(collector, (Trains, Traces)) for collector in jax.tree.leaves(request, is_leaf=is_collector)
-    )
+    return any(collector.accumulates for collector in jax.tree.leaves(request, is_leaf=is_collector))
+
+
+def check(request: PyTree, steps: int) -> None:
+    """Refuses a sequence of `steps` steps that some collector cannot collect from."""
+    for collector in jax.tree.leaves(request, is_leaf=is_collector):
+        collector.check(steps)
 
 
 def start(request: PyTree, emissions: PyTree) -> PyTree:

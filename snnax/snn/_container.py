@@ -11,9 +11,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from ._collect import Emission, Trains, accumulates, finish, is_collector, start
+from ._collect import Emission, accumulates, check, finish, is_collector, start
+from ._collectors import Trains
 from ._layer import name_of
-from ._node import Composite, input_dtype
+from ._node import Composite, input_dtype, refuse_pieces
 from ._plan import AbstractPlan, LayerByLayer, truncated
 
 
@@ -53,6 +54,7 @@ class Container(Composite):
 
         **Returns:** the states. Nothing is computed for them but themselves.
         """
+        _check_key(name_of(self), key)
         names = list(self.consumers())
         several = len(names) > 1
         shapes: dict[str, Any] = {names[0]: in_shape}
@@ -95,7 +97,8 @@ class Container(Composite):
         - `truncate`: gradients through the states stop every so many steps, counted from the end of the burn-in
             (truncated back-propagation through time). Default: never.
         - `collect`: what to keep of each layer: a collector for all (`snn.Trains()`, the default; `snn.Sum()`,
-            `snn.Max()`, `snn.FirstSpike()`, `snn.Traces()`), or one entry for each layer, or a mapping from layers to
+            `snn.Mean()`, `snn.Max()`, `snn.Last()`, `snn.At(steps)`, `snn.FirstSpike()`, `snn.Traces()`, each of the
+            accumulating ones also in a `snn.Window`), or one entry for each layer, or a mapping from layers to
             entries, in which the others are left out. An entry is a collector, a pytree of collectors, or `None`; for a
             nested container it is what that container's `collect` could be.
 
@@ -121,7 +124,10 @@ class Container(Composite):
             not isinstance(truncate, (int, np.integer)) or isinstance(truncate, bool) or truncate < 1
         ):
             raise ValueError(f"`{owner}`: `truncate` must be a number of steps, 1 or more, or None, got {truncate!r}.")
+        if burnin:
+            refuse_pieces(owner, f"`burnin={burnin}`", self)
         request = self.expand(Trains() if collect is None else collect)
+        check(request, steps)
         keys = None if key is None else jax.vmap(lambda _: key)(jnp.arange(steps))
         accumulators = self._accumulators(states, xs, key, request)
         pieces = []
@@ -148,6 +154,7 @@ class Container(Composite):
         """
         self._check_type(states)
         _check_key(name_of(self), key)
+        refuse_pieces(name_of(self), "`step`", self)
         x = self._checked_input(x, states.in_shape, ())
         request = self.expand(Trains())
         try:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-from .._parameter import DECAY, REAL, Fixed, acting, as_parameter
+from .._parameter import DECAY, REAL, Fixed, Logistic, acting, as_parameter
 
 
 class UnityGain(eqx.Module):
@@ -21,7 +21,7 @@ class UnityGain(eqx.Module):
     """
 
 
-Parameter = int | float | np.generic | np.ndarray | Array | Fixed
+Parameter = int | float | np.generic | np.ndarray | Array | Fixed | Logistic
 Gain = Parameter | UnityGain
 
 
@@ -58,7 +58,8 @@ def is_sequence(value) -> bool:
 def as_decays(owner: str, value, names: Sequence[str], *, shape, key) -> tuple[Parameter, ...]:
     """The decays as they are stored, one for each filter that `names` names."""
     values = tuple(value) if is_sequence(value) else (value,)
-    if len(values) != len(names) or not is_shape(shape):
+    is_a_shape = is_sequence(value) and is_shape(value) and any(n > 1 for n in value)
+    if len(values) != len(names) or not is_shape(shape) or is_a_shape:
         one_each = " and ".join(f"one for the {name}" for name in names)
         right = f"{owner}({'[0.95, 0.9]' if len(names) == 2 else '0.95'}, shape=(8, 8), key=key)"
         raise ValueError(

@@ -258,6 +258,7 @@ class Graph(Container):
         lines = {edge.label: held[edge.label] for edge in inner if edge.delay}
         xs = outside, {name: keys[name] for name in component}
         nodes = {name: self.nodes[name] for name in component}
+        _node.refuse_pieces("snn.Graph", f"the cycle of {', '.join(map(repr, component))}", nodes)
         merges = {name: self.merges[name] for name in component if len(self.topology.into(name)) > 1}
         (layers, lines), (signals, emissions) = _loop.scan(step, (nodes, merges), (layers, lines), xs)
         return layers, signals, emissions, lines

@@ -39,6 +39,15 @@ class StatefulLayer(eqx.Module):
         **Returns:** the new state, and the output of this step.
         """
 
+    @property
+    def whole_sequence(self) -> bool:
+        """Whether the layer needs all steps of a sequence at once, by `over_time`; `False` unless it says so.
+
+        Such a layer is refused, by name, where steps come one at a time or in pieces. Its `__call__` treats one step as
+        a sequence of that length; shapes are inferred by it.
+        """
+        return False
+
     def over_time(self, state: PyTree, xs: Array, *, keys: Array | None = None) -> tuple[PyTree, Array]:
         """All steps of a sequence: a scan of the step.
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 from .._parameter import DECAY, as_parameter, parameter
 from ._filter import Gain, Parameter, as_decays, as_gains, leaky, split
 from ._layer import StatefulLayer
-from ._spiking import check_init_fn, in_activation_dtype, in_state_dtype, init_potential
+from ._spiking import InitFn, as_init_fn, in_activation_dtype, in_state_dtype, init_potential
 
 
 class IntegratorState(eqx.Module):
@@ -35,7 +35,7 @@ class SimpleLI(StatefulLayer):
     Source: W. Gerstner et al., Neuronal Dynamics (2014), section 1.3, without the threshold.
     """
 
-    init_fn: Callable | None
+    init_fn: InitFn = parameter()
     decay_constants: Parameter = parameter(DECAY)
     gain: Gain = parameter()
     rest: Parameter = parameter()
@@ -47,7 +47,7 @@ class SimpleLI(StatefulLayer):
         *,
         gain: Gain | Callable = 1.0,
         rest: Parameter | Callable = 0.0,
-        init_fn: Callable | None = None,
+        init_fn: InitFn = None,
         key: PRNGKeyArray | None = None,
     ):
         r"""**Arguments:**
@@ -57,14 +57,14 @@ class SimpleLI(StatefulLayer):
         - `shape`, `key`: the shape of one example and a key, for arguments that are initialisers.
         - `gain`: $g$, the factor of the input, or `snn.UnityGain()` for $1 - \alpha$. Default 1.
         - `rest`: $v_0$, the potential to which the integrator decays. Default 0.
-        - `init_fn`: an initialiser `(key, shape, dtype)` of the potential before the first step. Default: at rest.
+        - `init_fn`: the potential before the first step, an initialiser `(key, shape, dtype)` or an array (trained
+            where `init_state` is called inside the loss). Default: at rest.
         """
-        check_init_fn("snn.SimpleLI", init_fn)
         keys = split(key, 3)
         (self.decay_constants,) = as_decays("snn.SimpleLI", decay_constants, ["membrane"], shape=shape, key=keys[0])
         (self.gain,) = as_gains("snn.SimpleLI", gain, ["membrane"], shape=shape, key=keys[1])
         self.rest = as_parameter("snn.SimpleLI", "rest", rest, shape=shape, key=keys[2])
-        self.init_fn = init_fn
+        self.init_fn = as_init_fn("snn.SimpleLI", init_fn)
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> IntegratorState:
         """The state at rest, for inputs of any shape `in_shape`."""
@@ -92,7 +92,7 @@ class LI(StatefulLayer):
     Source: W. Gerstner et al., Neuronal Dynamics (2014), sections 1.3 and 3.1, without the threshold.
     """
 
-    init_fn: Callable | None
+    init_fn: InitFn = parameter()
     decay_constants: tuple[Parameter, ...] = parameter(DECAY)
     gain: tuple[Gain, ...] = parameter()
     rest: Parameter = parameter()
@@ -104,7 +104,7 @@ class LI(StatefulLayer):
         *,
         gain: Gain | Callable | Sequence[Gain | Callable] = 1.0,
         rest: Parameter | Callable = 0.0,
-        init_fn: Callable | None = None,
+        init_fn: InitFn = None,
         key: PRNGKeyArray | None = None,
     ):
         r"""**Arguments:**
@@ -113,15 +113,15 @@ class LI(StatefulLayer):
         - `shape`, `key`: the shape of one example and a key, for arguments that are initialisers.
         - `gain`: $g$ for both filters, or $[g_v, g_i]$; `snn.UnityGain()` for $1 -$ decay. Default 1.
         - `rest`: $v_0$, the potential to which the integrator decays. Default 0.
-        - `init_fn`: an initialiser `(key, shape, dtype)` of the potential before the first step. Default: at rest.
+        - `init_fn`: the potential before the first step, an initialiser `(key, shape, dtype)` or an array (trained
+            where `init_state` is called inside the loss). Default: at rest.
         """
-        check_init_fn("snn.LI", init_fn)
         keys = split(key, 3)
         names = ["membrane", "synapse"]
         self.decay_constants = as_decays("snn.LI", decay_constants, names, shape=shape, key=keys[0])
         self.gain = as_gains("snn.LI", gain, names, shape=shape, key=keys[1])
         self.rest = as_parameter("snn.LI", "rest", rest, shape=shape, key=keys[2])
-        self.init_fn = init_fn
+        self.init_fn = as_init_fn("snn.LI", init_fn)
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> SynapticIntegratorState:
         """The state at rest and without current, for inputs of any shape `in_shape`."""

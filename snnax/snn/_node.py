@@ -99,6 +99,30 @@ def nothing(child: Any) -> PyTree:
     return child.expand(None) if isinstance(child, Composite) else None
 
 
+def refuse_pieces(owner: str, what: str, tree: PyTree) -> None:
+    """Refuses layers in `tree` that need a whole sequence where `what` would give them a piece of it."""
+
+    def is_whole(node):
+        return isinstance(node, StatefulLayer) and node.whole_sequence
+
+    for node in filter(is_whole, jax.tree.leaves(tree, is_leaf=is_whole)):
+        raise ValueError(
+            f"`{owner}`: `{name_of(node)}` needs all steps of a sequence at once, but {what} gives it one after the "
+            "other or in pieces. Use `plan=snn.LayerByLayer()` without `burnin` and `truncate`, outside of cycles; a "
+            "normalisation takes single steps after `eqx.nn.inference_mode(model)`."
+        )
+
+
+def shape_of(child: Any, function: Any, *args: Any) -> PyTree:
+    """`jax.eval_shape(function, *args)` where layers of `child` average over the batch by the name of its axis."""
+    modules = jax.tree.leaves(child, is_leaf=lambda node: isinstance(getattr(node, "axis_name", None), str))
+    names = {node.axis_name for node in modules if isinstance(getattr(node, "axis_name", None), str)}
+    for name in names:
+        function = jax.vmap(function, in_axes=None, axis_name=name, axis_size=1)
+    shapes = jax.eval_shape(function, *args)
+    return jax.tree.map(lambda one: jax.ShapeDtypeStruct(one.shape[len(names) :], one.dtype), shapes)
+
+
 def is_struct(node: Any) -> bool:
     return isinstance(node, jax.ShapeDtypeStruct)
 
@@ -154,9 +178,9 @@ def begin(
     some_key = jax.eval_shape(lambda: jr.key(0))
     with noted(owner, where, child, x, some_key):
         if not isinstance(child, StatefulLayer):
-            return None, _one_array(child, jax.eval_shape(lambda x, key: call(child, x, key), x, some_key))
+            return None, _one_array(child, shape_of(child, lambda x, key: call(child, x, key), x, some_key))
         state = child.init_state(x.shape, key)
-        new, out = jax.eval_shape(lambda state, x, key: child(state, x, key=key), state, x, some_key)
+        new, out = shape_of(child, lambda state, x, key: child(state, x, key=key), state, x, some_key)
         before = jax.eval_shape(lambda: state)
         if jax.tree.structure(before) != jax.tree.structure(new) or not all(
             a.shape == b.shape and a.dtype == b.dtype

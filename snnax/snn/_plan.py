@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ._collect import update
-from ._layer import unroll
-from ._node import Composite
+from ._layer import name_of, unroll
+from ._node import Composite, refuse_pieces
 
 
 class AbstractPlan(eqx.Module):
@@ -55,6 +55,8 @@ class StepByStep(AbstractPlan):
         request: PyTree,
         accumulators: list,
     ) -> tuple[PyTree, list, list]:
+        refuse_pieces(name_of(container), "`snn.StepByStep`", container)
+
         def step(carry, x_and_key):
             states, accumulators = carry
             x, key = x_and_key
@@ -119,6 +121,7 @@ class Chunked(AbstractPlan):
     ) -> tuple[PyTree, list, list]:
         total = jax.tree.leaves(xs)[0].shape[0]
         n = self.steps or near_square_root(total)
+        refuse_pieces(name_of(container), "`snn.Chunked`", container)
         dynamic, static = eqx.partition(container, eqx.is_array)
 
         @eqx.filter_checkpoint(prevent_cse=False)
@@ -183,6 +186,8 @@ def truncated(
     accumulators: list,
 ) -> tuple[PyTree, list, list]:
     """`plan.run` with gradients that stop at the states every `n` steps."""
+
+    refuse_pieces(name_of(container), f"`truncate={n}`", container)
 
     def segment(carry, get):
         states, accumulators, first = carry

@@ -10,6 +10,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._parameter import REAL, Fixed, acting, as_parameter, check_shapes, parameter
 from . import _loop, _node
+from ._filter import Parameter
 from ._node import Nest, check_child, fold
 from ._spiking import in_activation_dtype
 
@@ -25,7 +26,7 @@ class RecurrentState(eqx.Module):
 class Elementwise(eqx.Module):
     """Each output multiplied by a weight of its own: the synapse of neurons that hear only themselves."""
 
-    weight: float | Array | Fixed = parameter()
+    weight: Parameter = parameter()
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         """**Arguments:** `x`: an array to whose shape the weight broadcasts. **Returns:** the product, in its dtype."""
@@ -104,6 +105,7 @@ class Recurrent(Nest):
 
     def over_time(self, state: RecurrentState, xs: Array, *, keys: Array | None = None) -> tuple[RecurrentState, Array]:
         """All steps, with the gradients of the weights taken out of the loop. As for every layer."""
+        _node.refuse_pieces("snn.Recurrent", "the loop", self)
 
         def step(layer, state, x_and_key):
             x, key = x_and_key

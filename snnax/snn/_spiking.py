@@ -1,18 +1,21 @@
 """What all spiking layers share: when a neuron fires, what the spike does to it, and how long it rests."""
 
 from collections.abc import Callable, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from .._parameter import POSITIVE, acting, as_parameter, check_shapes, parameter
+from .._parameter import POSITIVE, Fixed, acting, as_parameter, check_shapes, parameter
 from ..functional.surrogate import SuperSpike, emit
 from ._filter import Parameter, is_shape
 from ._layer import StatefulLayer, name_of
 from ._reset import AbstractReset, ResetToValue
+
+InitFn = Callable | np.ndarray | Array | Fixed | None
 
 
 class Firing(TypedDict, total=False):
@@ -22,7 +25,7 @@ class Firing(TypedDict, total=False):
     reset: AbstractReset
     refractory: int
     spike_fn: Callable[[Array], Array]
-    init_fn: Callable | None
+    init_fn: InitFn
 
 
 _ELSEWHERE = {
@@ -35,6 +38,8 @@ _ELSEWHERE = {
     "reset_mechanism": "`reset`",
     "v_threshold": "`threshold`",
     "v_reset": "`reset=snn.ResetToValue(v_reset)`",
+    "reset_val": "`reset=snn.ResetToValue(reset_val)`",
+    "stop_reset_grad": "`stop_gradient`, of the reset,",
     "learn_beta": "an array in place of a number as the decay",
     "learn_threshold": "an array in place of a number as the threshold",
 }
@@ -75,7 +80,7 @@ class SpikingLayer(StatefulLayer):
     reset: AbstractReset
     refractory: int = eqx.field(static=True)
     spike_fn: Callable[[Array], Array]
-    init_fn: Callable | None
+    init_fn: InitFn = parameter()
     threshold: Parameter = parameter(POSITIVE)
 
     def __init__(
@@ -85,7 +90,7 @@ class SpikingLayer(StatefulLayer):
         reset: AbstractReset | None = None,
         refractory: int = 0,
         spike_fn: Callable[[Array], Array] | None = None,
-        init_fn: Callable | None = None,
+        init_fn: InitFn = None,
         shape: Sequence[int] | None = None,
         key: PRNGKeyArray | None = None,
         **unknown: object,
@@ -98,7 +103,8 @@ class SpikingLayer(StatefulLayer):
         - `reset`: an `AbstractReset`. Default `snn.ResetToValue(0.0)`.
         - `refractory`: the number of steps after a spike in which nothing fires; 0 or more. Default 0.
         - `spike_fn`: the surrogate, called on the potential minus the threshold. Default `surrogate.SuperSpike()`.
-        - `init_fn`: an initialiser `(key, shape, dtype)` of the potential before the first step. Default: at rest.
+        - `init_fn`: the potential before the first step: an initialiser `(key, shape, dtype)`, or an array, which is
+            trained where `init_state` is called inside the loss. Default: at rest.
         - `shape`, `key`: the shape of one example and a key, for arguments that are initialisers.
         """
         owner = name_of(self)
@@ -114,13 +120,12 @@ class SpikingLayer(StatefulLayer):
         self.reset = ResetToValue() if reset is None else reset
         self.refractory = refractory
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        self.init_fn = init_fn
+        self.init_fn = as_init_fn(owner, init_fn)
         if not isinstance(self.reset, AbstractReset):
             raise TypeError(f"`{owner}`: `reset` must be a reset such as `snn.SubtractReset()`, got {reset!r}.")
         if not isinstance(refractory, int) or isinstance(refractory, bool) or refractory < 0:
             raise ValueError(f"`{owner}`: `refractory` must be a number of time steps, 0 or more, got {refractory!r}.")
         check_spike_fn(owner, self.spike_fn)
-        check_init_fn(owner, init_fn)
 
     def init_potential(self, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter = 0.0) -> Array:
         """The potential before the first step: `rest`, or what `init_fn` draws."""
@@ -176,7 +181,7 @@ class SpikingLayer(StatefulLayer):
 
 
 def init_potential(
-    layer: eqx.Module, init_fn: Callable | None, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter
+    layer: eqx.Module, init_fn: InitFn, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter
 ) -> Array:
     """The potential before the first step, after checking that the parameters of `layer` fit `in_shape`."""
     owner = name_of(layer)
@@ -184,8 +189,8 @@ def init_potential(
         raise TypeError(f"`{owner}`: the shape of an input must be a tuple of sizes such as (8,), got {in_shape!r}.")
     check_shapes(owner, layer, tuple(in_shape))
     dtype = jnp.zeros(()).dtype
-    if init_fn is None:
-        return jnp.broadcast_to(acting(rest, dtype), tuple(in_shape))
+    if not callable(init_fn):
+        return jnp.broadcast_to(acting(rest if init_fn is None else init_fn, dtype), tuple(in_shape))
     if key is None:
         raise ValueError(
             f"`{owner}`: its `init_fn` draws the initial potential, so `init_state(in_shape, key)` needs a key."
@@ -200,9 +205,15 @@ def check_spike_fn(owner: str, spike_fn: object) -> None:
         )
 
 
-def check_init_fn(owner: str, init_fn: object) -> None:
+def as_init_fn(owner: str, init_fn: Any) -> Any:
+    """The initial potential as it is stored."""
+    if isinstance(init_fn, (np.ndarray, Fixed)) or eqx.is_array(init_fn):
+        return as_parameter(owner, "init_fn", init_fn)
     if init_fn is not None and not callable(init_fn):
-        raise TypeError(f"`{owner}`: `init_fn` must be an initialiser `(key, shape, dtype)` or None, got {init_fn!r}.")
+        raise TypeError(
+            f"`{owner}`: `init_fn` must be an initialiser `(key, shape, dtype)`, an array or None, got {init_fn!r}."
+        )
+    return init_fn
 
 
 def in_state_dtype(x: Array, v: Array) -> Array:
