@@ -67,7 +67,16 @@ def make_node(kind, key):
     return snn.SimpleLI(decay)
 
 
+# Two cycles that share nodes, one of a node alone, skips, fan-in of three and delays everywhere.
+LARGEST = {
+    **{(i - 1, i): 0 for i in range(12)},
+    **{(-1, 3): 0, (0, 5): 1, (2, 5): 0, (1, 9): 2, (8, 11): 1},
+    **{(6, 2): 1, (4, 1): 2, (7, 7): 1, (10, 8): 3},
+}
+
+
 @hypothesis.given(graphs())
+@hypothesis.example((["linear", "lif", "simple", "linear", "lif", "integrator"] * 2, LARGEST, 0))
 @hypothesis.settings(max_examples=8)
 def test_every_plan_equals_a_plain_loop_on_random_graphs(graph):
     kinds, pairs, seed = graph

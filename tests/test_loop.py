@@ -80,6 +80,77 @@ def test_no_loop_carries_the_gradient_of_a_matrix(make, plan, getkey):
     assert all((SIZE, SIZE) not in shapes(scan) for scan in innermost), [shapes(scan) for scan in innermost]
 
 
+def products(jaxpr):
+    """The shapes that are multiplied, in a jaxpr and all inner ones."""
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            found.append({tuple(v.aval.shape) for v in equation.invars})
+        for inner in inner_jaxprs(equation):
+            found += products(inner)
+    return found
+
+
+@pytest.mark.parametrize("plan", [snn.LayerByLayer(), snn.Chunked(3)], ids=["LayerByLayer", "Chunked"])
+def test_what_is_not_part_of_a_cycle_stays_out_of_its_loop(plan):
+    """The products before and after a cycle take all steps at once."""
+    net = snn.Graph(
+        {
+            "in": linear(3, 4),
+            "lif": snn.SimpleLIF(0.9),
+            "back": linear(4, 4),
+            "fc": linear(4, 2),
+            "out": snn.SimpleLI(0.9),
+        },
+        [("input", "in"), ("in", "lif"), ("lif", "back"), snn.Edge("back", "lif", 1), ("lif", "fc"), ("fc", "out")],
+        outputs=("out",),
+    )
+    jaxpr = jax.make_jaxpr(lambda xs: net(net.init_state((3,)), xs, plan=plan))(jnp.ones((6, 3))).jaxpr
+    innermost = [scan for scan in loops(jaxpr) if not any(loops(inner) for inner in inner_jaxprs(scan))]
+    looped = [pair for scan in innermost for pair in products(scan.params["jaxpr"].jaxpr)]
+    assert looped == [{(4, 4), (4,)}]
+    assert {(3, 4), (4, 2)} <= set().union(*products(jaxpr))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("plan", [snn.StepByStep(), snn.LayerByLayer(), snn.Chunked()], ids=str)
+def test_a_program_does_not_grow_with_the_sequence_but_unrolls_on_a_gpu(plan, backend, getkey, monkeypatch):
+    net = make_graph(getkey())
+
+    def length(steps):
+        def loss(net, xs):
+            return jnp.sum(net(net.init_state((SIZE,)), xs, plan=plan)[1]["out"])
+
+        gradient = jax.jit(lambda net, xs: eqx.filter_grad(loss)(net, xs))
+        return len(gradient.lower(net, jnp.ones((steps, SIZE))).as_text().splitlines())
+
+    plainly = length(1600)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert length(1600) == length(14400)
+    assert length(1600) > 1.5 * plainly if backend == "gpu" else length(1600) == plainly
+
+
+def bytes_kept(layer, in_shape, steps):
+    """What the compiled forward half of a training step gives: the outputs, and all that the backward half takes."""
+    params, static = eqx.partition(snn.Sequential(layer), eqx.is_inexact_array)
+
+    def run(params, xs):
+        model = eqx.combine(params, static)
+        return model(model.init_state(in_shape), xs)[1][-1]
+
+    forward = jax.jit(lambda params, xs: jax.vjp(run, params, xs))
+    compiled = forward.lower(params, jnp.ones((steps, *in_shape))).compile()
+    return compiled.memory_analysis().output_size_in_bytes
+
+
+@pytest.mark.parametrize("name", ["SimpleLIF", "LIF", "SimpleIAF", "AdaptiveLIF"])
+def test_the_compiled_step_keeps_four_bytes_for_a_neuron_and_step_besides_its_spikes(name):
+    case = LAYERS[name]
+    sizes = [bytes_kept(case.make(), case.in_shape, steps) for steps in (10, 20)]
+    neurons = jnp.zeros(case.in_shape).size
+    assert (sizes[1] - sizes[0]) / (10 * neurons) == 4 + 4
+
+
 def test_a_spiking_layer_keeps_one_array_besides_its_spikes(getkey):
     for name in ("SimpleLIF", "LIF", "SimpleIAF"):
         case = LAYERS[name]

@@ -1,8 +1,10 @@
 """Trains a task with several libraries in turn, each in a process of its own, and compares the times of each turn."""
 
 import json
+import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -15,18 +17,24 @@ REST = 0.3  # seconds before a turn, in which the threads of the library before 
 PEERS = ("spyx", "jaxpike", "spikingjelly", "snntorch", "norse")
 
 
-def compare(task: str, libraries: list[str], pythons: dict[str, str], turns: int, log=print) -> dict:
+def compare(task: str, libraries: list[str], pythons: dict[str, str], turns: int, dtype: str, log=print) -> dict:
     """The result of every library by name; those that could not take part say why under `"absent"`."""
     results, workers = {}, {}
     for library in libraries:
         python = pythons["torch" if library in TORCH else "jax"]
-        command = [python, str(HERE / "worker.py"), "--library", library, "--task", task]
+        command = [python, str(HERE / "worker.py"), "--library", library, "--task", task, "--dtype", dtype]
         worker = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},  # all share a GPU, if there is one
         )
         ready = next((json.loads(line) for line in worker.stdout if line.startswith('{"ready"')), None)
         if ready is None:
-            reason = (worker.stderr.read().strip().splitlines() or ["it ended without a word"])[-1]
+            said = worker.stderr.read().strip().splitlines() or ["it ended without a word"]
+            reason = next((line for line in reversed(said) if "Error:" in line), said[-1])
             results[library] = {"absent": reason}
             log(f"  {library}: {reason}")
             continue
@@ -40,6 +48,7 @@ def compare(task: str, libraries: list[str], pythons: dict[str, str], turns: int
             turn = json.loads(worker.stdout.readline())
             results[library]["seconds"].append(turn["seconds"])
             results[library]["resident_mib"] = turn["resident_mib"]
+            results[library]["device_mib"] = turn["device_mib"]
     for worker in workers.values():
         worker.stdin.close()
         worker.wait()
@@ -61,13 +70,14 @@ def fastest(results: dict, among) -> str:
 def table(results: dict) -> str:
     """Rows from fast to slow, with the ratio of each library to snnax; below 1, snnax is slower."""
     rows = [f"{'library':24s} {'median ms':>10s} {'least ms':>9s} {'times snnax (95 %)':>22s} {'first step s':>13s}"]
-    rows[0] += f" {'resident MiB':>13s} {'spikes off':>11s}"
+    memory = "device" if any(entry.get("device_mib") for entry in results.values()) else "resident"
+    rows[0] += f" {memory + ' MiB':>13s} {'spikes off':>11s}"
     for name in sorted((n for n in results if "seconds" in results[n]), key=lambda n: np.median(results[n]["seconds"])):
         entry = results[name]
         middle, low, high = ratio(entry["seconds"], results["snnax"]["seconds"])
         rows.append(
             f"{name:24s} {1e3 * np.median(entry['seconds']):10.1f} {1e3 * min(entry['seconds']):9.1f} "
-            f"{middle:9.2f} ({low:.2f}-{high:.2f}) {entry['first_step_s']:13.1f} {entry['resident_mib']:13.0f} "
+            f"{middle:9.2f} ({low:.2f}-{high:.2f}) {entry['first_step_s']:13.1f} {entry[memory + '_mib'] or 0:13.0f} "
             f"{100 * max(entry['wrong']):9.2f} %"
         )
     rows += [f"{name:24s} took no part: {entry['absent']}" for name, entry in results.items() if "absent" in entry]
@@ -111,4 +121,8 @@ def machine() -> dict[str, str]:
             line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
         ]
         cpu = f"{len(models)} x {models[0]}" if models else cpu
-    return {"cpu": cpu, "python": sys.version.split()[0], "system": platform.system()}
+    found = {"cpu": cpu, "python": sys.version.split()[0], "system": platform.system()}
+    if shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        found["gpu"] = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
+    return found

@@ -23,12 +23,27 @@ class Network:
     place: Callable = jnp.asarray
 
 
-def build(library: str, variant: str, task: Task, weights: dict[str, np.ndarray]) -> Network:
+def build(library: str, variant: str, task: Task, weights: dict[str, np.ndarray], dtype: str) -> Network:
+    """In bfloat16 the products are; the weights that are trained, the loss and the optimiser stay in float32."""
     makers = {"snnax": build_snnax, "spyx": build_spyx, "jaxpike": build_jaxpike}
-    return makers[library](variant, task, {name: jnp.asarray(weight) for name, weight in weights.items()})
+    weights = {name: jnp.asarray(weight) for name, weight in weights.items()}
+    network = makers[library](variant, task, weights, jnp.dtype(dtype))
+    return dataclasses.replace(network, place=lambda a: jnp.asarray(a, dtype if a.dtype == np.float32 else None))
+
+
+def device_mib() -> float | None:
+    """The most memory that was used on a GPU."""
+    stats = jax.local_devices()[0].memory_stats()
+    return stats["peak_bytes_in_use"] / 2**20 if stats else None
+
+
+def cast(model, dtype):
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, model)
 
 
 def cross_entropy(logits, labels):
+    """`logits`: those of every step, `(time, batch, classes)`."""
+    logits = logits.astype(jnp.float32).sum(0)
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
@@ -54,7 +69,7 @@ def equinox_trainer(model, loss_and_gradient) -> Callable:
 # --- snnax
 
 
-def build_snnax(variant: str, task: Task, weights) -> Network:
+def build_snnax(variant: str, task: Task, weights, dtype) -> Network:
     import snnax.snn as snn
 
     def linear(name):
@@ -62,9 +77,9 @@ def build_snnax(variant: str, task: Task, weights) -> Network:
         layer = eqx.nn.Linear(n_in, n_out, use_bias=False, key=jax.random.key(0))
         return eqx.tree_at(lambda m: m.weight, layer, weights[name])
 
-    def conv(name, stride):
+    def conv(name):
         n_out, n_in, *kernel = weights[name].shape
-        layer = eqx.nn.Conv2d(n_in, n_out, kernel, stride, use_bias=False, key=jax.random.key(0))
+        layer = eqx.nn.Conv2d(n_in, n_out, kernel, task.strides[name], use_bias=False, key=jax.random.key(0))
         return eqx.tree_at(lambda m: m.weight, layer, weights[name])
 
     def lif():
@@ -87,22 +102,26 @@ def build_snnax(variant: str, task: Task, weights) -> Network:
     elif task.name == "rnn":
         model = snn.Sequential(linear("in"), snn.Recurrent(lif(), linear("back")), linear("out"), li)
         hidden, last = (1,), 3
-    elif task.name == "conv":
-        model = snn.Sequential(conv("in", 2), lif(), conv("hidden", 1), lif(), snn.Flatten(), linear("out"), li)
-        hidden, last = (1, 3), 6
     else:
-        model = snn.Sequential(linear("in"), lif(), linear("hidden"), lif(), linear("out"), li)
-        hidden, last = (1, 3), 5
+        synapse = conv if task.is_convolutional else linear
+        layers = [layer for name in task.hidden for layer in (synapse(name), lif())]
+        hidden = range(1, len(layers), 2)
+        if task.is_convolutional:
+            layers.append(snn.Flatten())
+        if "out" in weights:
+            layers += [linear("out"), li]
+        model, last = snn.Sequential(*layers), len(layers) - 1
     micro = int(variant.removeprefix("micro")) if variant.startswith("micro") else None
     plan = eval(f"snn.{variant}", {"snn": snn}) if variant and not micro else None
 
     def run(model, xs):
         """`xs` is `(time, batch, ...)`, and so are the outputs."""
+        model = cast(model, dtype)
         states = model.init_state(task.in_shape)
         return jax.vmap(lambda xs: model(states, xs, plan=plan)[1], in_axes=1, out_axes=1)(xs)
 
     def loss(model, xs, labels):
-        return cross_entropy(run(model, xs)[last].sum(0), labels)
+        return cross_entropy(run(model, xs)[last], labels)
 
     def loss_and_gradient(model, xs, labels):
         if not micro:
@@ -118,8 +137,8 @@ def build_snnax(variant: str, task: Task, weights) -> Network:
         return jax.tree.map(lambda leaf: leaf / n, jax.lax.scan(one, zeros, batches)[0])
 
     def spikes(xs):
-        outs = eqx.filter_jit(run)(model, jnp.asarray(xs))
-        return [np.asarray(outs[name]) for name in hidden]
+        outs = eqx.filter_jit(run)(model, jnp.asarray(xs, dtype))
+        return [np.asarray(outs[name], np.float32) for name in hidden]
 
     return Network(spikes, equinox_trainer(model, loss_and_gradient))
 
@@ -127,7 +146,7 @@ def build_snnax(variant: str, task: Task, weights) -> Network:
 # --- Spyx
 
 
-def build_spyx(variant: str, task: Task, weights) -> Network:
+def build_spyx(variant: str, task: Task, weights, dtype) -> Network:
     import spyx.nn as snn
     from flax import nnx
 
@@ -135,13 +154,14 @@ def build_spyx(variant: str, task: Task, weights) -> Network:
 
     def linear(name):
         n_out, n_in = weights[name].shape
-        layer = nnx.Linear(n_in, n_out, use_bias=False, rngs=rngs)
+        layer = nnx.Linear(n_in, n_out, use_bias=False, dtype=dtype, rngs=rngs)
         layer.kernel[...] = weights[name].T
         return layer
 
-    def conv(name, stride):
+    def conv(name):
         n_out, n_in, *kernel = weights[name].shape
-        layer = nnx.Conv(n_in, n_out, kernel, stride, padding="VALID", use_bias=False, rngs=rngs)
+        options = {"padding": "VALID", "use_bias": False, "dtype": dtype, "rngs": rngs}
+        layer = nnx.Conv(n_in, n_out, kernel, task.strides[name], **options)
         layer.kernel[...] = weights[name].transpose(2, 3, 1, 0)
         return layer
 
@@ -174,29 +194,27 @@ def build_spyx(variant: str, task: Task, weights) -> Network:
             recurrent = snn.RLIF((256,), beta=DECAY, rngs=rngs)
             recurrent.recurrent_w[...] = weights["back"].T
             layers = [linear("in"), recurrent, linear("out"), li]
-        elif task.name == "conv":
-            flat = weights["out"].reshape(11, 64, 7, 7).transpose(0, 2, 3, 1).reshape(11, -1)
-            weights = {**weights, "out": flat}
-            layers = [
-                conv("in", 2),
-                lif(13, 13, 32),
-                conv("hidden", 1),
-                lif(7, 7, 64),
-                snn.Flatten(),
-                linear("out"),
-                li,
-            ]
         else:
-            layers = [linear("in"), lif(512), linear("hidden"), lif(512), linear("out"), li]
+            weights = {**weights, **flat_channels_last(task, weights)}
+            synapse = conv if task.is_convolutional else linear
+            layers = []
+            for name in task.hidden:
+                maps, *sides = task.out_shape(name)
+                layers += [synapse(name), lif(*sides, maps)]
+            if task.is_convolutional:
+                layers.append(snn.Flatten())
+            if "out" in weights:
+                layers += [linear("out"), li]
         model = snn.Sequential(*layers)
 
     def spikes(xs):
-        xs = channels_last(task, jnp.asarray(xs))
+        xs = channels_last(task, jnp.asarray(xs, dtype))
         if task.name == "feedback":
-            return [np.asarray(train) for train in snn.run(model, xs)[0][:2]]
-        ends = (2,) if task.name == "rnn" else (2, 4)
-        trains = [np.asarray(snn.run(snn.Sequential(*layers[:end]), xs)[0]) for end in ends]
-        return [np.moveaxis(train, -1, 2) if task.name == "conv" else train for train in trains]
+            trains = snn.run(model, xs)[0][:2]
+        else:
+            ends = range(2, 2 * len(task.hidden) + 2, 2)
+            trains = [snn.run(snn.Sequential(*layers[:end]), xs)[0] for end in ends]
+        return channels_first(task, trains)
 
     optimiser = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
 
@@ -204,7 +222,7 @@ def build_spyx(variant: str, task: Task, weights) -> Network:
     def step(model, optimiser, xs, labels):
         def loss(model):
             outs = snn.run(model, channels_last(task, xs))[0]
-            return cross_entropy((outs[-1] if task.name == "feedback" else outs).sum(0), labels)
+            return cross_entropy(outs[-1] if task.name == "feedback" else outs, labels)
 
         value, gradient = nnx.value_and_grad(loss)(model)
         optimiser.update(model, gradient)
@@ -217,13 +235,26 @@ def build_spyx(variant: str, task: Task, weights) -> Network:
 
 
 def channels_last(task: Task, xs):
-    return jnp.moveaxis(xs, 2, -1) if len(task.in_shape) == 3 else xs
+    return jnp.moveaxis(xs, 2, -1) if task.is_convolutional else xs
+
+
+def channels_first(task: Task, trains) -> list[np.ndarray]:
+    trains = [np.asarray(train, np.float32) for train in trains]
+    return [np.moveaxis(train, -1, 2) for train in trains] if task.is_convolutional else trains
+
+
+def flat_channels_last(task: Task, weights) -> dict:
+    """The weights of the read-out of flattened maps, for maps whose channels are last."""
+    if not task.is_convolutional:
+        return {}
+    maps = weights["out"].reshape(-1, *task.out_shape("hidden"))
+    return {"out": maps.transpose(0, 2, 3, 1).reshape(len(maps), -1)}
 
 
 # --- jaxpike
 
 
-def build_jaxpike(variant: str, task: Task, weights) -> Network:
+def build_jaxpike(variant: str, task: Task, weights, dtype) -> Network:
     import jaxpike
 
     key = jax.random.key(0)
@@ -232,29 +263,30 @@ def build_jaxpike(variant: str, task: Task, weights) -> Network:
         layer = jaxpike.Dense(*weights[name].shape[::-1], use_bias=False, key=key)
         return eqx.tree_at(lambda m: m.weight, layer, weights[name])
 
-    def conv(name, stride):
+    def conv(name):
         n_out, n_in, *kernel = weights[name].shape
-        layer = jaxpike.Conv2d(n_in, n_out, tuple(kernel), stride=stride, padding="VALID", use_bias=False, key=key)
+        options = {"stride": task.strides[name], "padding": "VALID", "use_bias": False, "key": key}
+        layer = jaxpike.Conv2d(n_in, n_out, tuple(kernel), **options)
         return eqx.tree_at(lambda m: m.weight, layer, weights[name].transpose(2, 3, 1, 0))
 
     tau = -1 / float(np.log(DECAY))
-    li = jaxpike.LeakyIntegrator(tau)
-    if task.name == "conv":
-        flat = weights["out"].reshape(11, 64, 7, 7).transpose(0, 2, 3, 1).reshape(11, -1)
-        weights = {**weights, "out": flat}
-        layers = [conv("in", 2), jaxpike.LIF(tau), conv("hidden", 1), jaxpike.LIF(tau), jaxpike.Flatten()]
-    elif task.name == "mlp":
-        layers = [linear("in"), jaxpike.LIF(tau), linear("hidden"), jaxpike.LIF(tau)]
-    else:
+    if "back" in weights:
         raise SystemExit(f"jaxpike has no part in the task {task.name}.")
-    model = jaxpike.Sequential(*layers, linear("out"), li)
+    weights = {**weights, **flat_channels_last(task, weights)}
+    synapse = conv if task.is_convolutional else linear
+    layers = [layer for name in task.hidden for layer in (synapse(name), jaxpike.LIF(tau))]
+    ends = range(2, len(layers) + 2, 2)
+    if task.is_convolutional:
+        layers.append(jaxpike.Flatten())
+    if "out" in weights:
+        layers += [linear("out"), jaxpike.LeakyIntegrator(tau)]
+    model = jaxpike.Sequential(*layers)
 
     def spikes(xs):
-        xs = channels_last(task, jnp.asarray(xs))
-        trains = [np.asarray(jaxpike.unroll(jaxpike.Sequential(*layers[:end]), xs)[0]) for end in (2, 4)]
-        return [np.moveaxis(train, -1, 2) if task.name == "conv" else train for train in trains]
+        xs, low = channels_last(task, jnp.asarray(xs, dtype)), cast(layers, dtype)
+        return channels_first(task, [jaxpike.unroll(jaxpike.Sequential(*low[:end]), xs)[0] for end in ends])
 
     def loss(model, xs, labels):
-        return cross_entropy(jaxpike.unroll(model, channels_last(task, xs))[0].sum(0), labels)
+        return cross_entropy(jaxpike.unroll(cast(model, dtype), channels_last(task, xs))[0], labels)
 
     return Network(spikes, equinox_trainer(model, eqx.filter_value_and_grad(loss)))

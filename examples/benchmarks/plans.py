@@ -1,4 +1,4 @@
-"""What the plans of snnax cost: time and memory by length, the first step, and the parts of a training step."""
+"""What the plans of snnax cost: time and memory by length, the first step, what is kept, and the parts of a step."""
 
 import statistics
 import time
@@ -140,3 +140,43 @@ def first_steps(lengths=(100, 1000), repeats: int = 5) -> dict[str, list[float]]
         times = [[compile_step(steps, plan, COLLECTS["sums"])[2] for steps in lengths] for _ in range(repeats)]
         ratios[name] = [long / short for short, long in times]
     return ratios
+
+
+def kept(size: int = 64, lengths=(64, 128)) -> dict[str, float]:
+    """Bytes for each neuron and step that layers keep for the backward pass, besides their outputs.
+
+    By XLA's analysis of the compiled forward half of a training step, whose outputs are what the backward half takes;
+    the longer sequence less the shorter.
+    """
+
+    def trained(value):
+        return jnp.full(size, value)
+
+    layers = {
+        "SimpleLI": snn.SimpleLI(DECAY),
+        "SimpleLI, trained decays": snn.SimpleLI(trained(DECAY)),
+        "SimpleLIF": snn.SimpleLIF(DECAY),
+        "SimpleLIF, trained decays": snn.SimpleLIF(trained(DECAY)),
+        "LIF": snn.LIF([DECAY, 0.8]),
+        "LIF, trained decays": snn.LIF([trained(DECAY), trained(0.8)]),
+        "SimpleIAF": snn.SimpleIAF(),
+        "AdaptiveLIF": snn.AdaptiveLIF(DECAY),
+        "AdaptiveLIF, trained decays": snn.AdaptiveLIF(trained(DECAY), ada_decay_constant=trained(0.8)),
+    }
+
+    def bytes_kept(layer, steps):
+        params, static = eqx.partition(snn.Sequential(layer), eqx.is_inexact_array)
+
+        def run(params, xs):
+            model = eqx.combine(params, static)
+            return model(model.init_state((size,)), xs)[1][-1]
+
+        forward = jax.jit(lambda params, xs: jax.vjp(run, params, xs))
+        compiled = forward.lower(params, jnp.zeros((steps, size))).compile()
+        return compiled.memory_analysis().output_size_in_bytes - 4 * steps * size
+
+    short, long = lengths
+    return {
+        name: (bytes_kept(layer, long) - bytes_kept(layer, short)) / ((long - short) * size)
+        for name, layer in layers.items()
+    }

@@ -18,20 +18,21 @@ import sys
 
 import compare
 import numpy as np
-from tasks import TASKS
+from tasks import CPU_TASKS, TASKS
+from worker import DTYPES
 
 VARIANTS = {
-    "mlp": ["snnax", "snnax:micro16", "snnax:StepByStep()"],
-    "rnn": ["snnax", "snnax:micro16", "snnax:StepByStep()"],
-    "conv": ["snnax", "snnax:StepByStep()"],
-    "feedback": ["snnax", "snnax:micro16", "snnax:StepByStep()"],
+    **{name: ["snnax", "snnax:StepByStep()"] for name in TASKS},
+    **{name: ["snnax", "snnax:micro16", "snnax:StepByStep()"] for name in ("mlp", "rnn", "feedback")},
+    **{name: ["snnax", "snnax:Chunked()"] for name in TASKS if name.startswith("events")},
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="runs/benchmarks", help="folder for results (default: %(default)s)")
-    parser.add_argument("--tasks", default=",".join(TASKS), help="(default: %(default)s)")
+    parser.add_argument("--tasks", default=",".join(CPU_TASKS), help=f"of {', '.join(TASKS)} (default: %(default)s)")
+    parser.add_argument("--dtype", default="float32", choices=DTYPES, help="of products (default: %(default)s)")
     parser.add_argument("--peers", default=",".join(compare.PEERS), help="(default: %(default)s)")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has the torch libraries")
     parser.add_argument("--turns", type=int, default=20, help="of every library (default: %(default)s)")
@@ -47,13 +48,14 @@ def main():
     out = pathlib.Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     pythons = {"jax": sys.executable, "torch": arguments.torch_python}
-    results = {"versions": compare.versions(pythons), "machine": compare.machine(), "tasks": {}, "lengths": []}
+    results = {"versions": compare.versions(pythons), "machine": compare.machine(), "dtype": arguments.dtype}
+    results |= {"tasks": {}, "lengths": []}
     print(*(f"{name} {version}" for name, version in results["versions"].items()), sep=", ")
-    print(*results["machine"].values(), sep=", ")
+    print(*results["machine"].values(), arguments.dtype, sep=", ")
     for task in tasks:
         print(f"\n{task}: {TASKS[task].about}")
         peers = list(filter(None, arguments.peers.split(",")))
-        entries = compare.compare(task, VARIANTS[task] + peers, pythons, arguments.turns)
+        entries = compare.compare(task, VARIANTS[task] + peers, pythons, arguments.turns, arguments.dtype)
         results["tasks"][task] = entries
         print(compare.table(entries))
         print_ratios(entries)
@@ -85,6 +87,10 @@ def measure_plans(results: dict, lengths: list[int], turns: int):
     print("\nparts of a training step (mlp), medians in ms")
     for name, milliseconds in results["parts_ms"].items():
         print(f"  {name:40s} {milliseconds:7.1f}")
+    results["bytes_kept"] = plans.kept()
+    print("\nbytes kept for the backward pass, for each neuron and step, besides the outputs")
+    for name, size in results["bytes_kept"].items():
+        print(f"  {name:40s} {size:4.0f}")
     results["first_step_ratios"] = plans.first_steps()
     print("\nfirst step (tracing and compiling), T = 1000 against T = 100")
     for plan, ratios in results["first_step_ratios"].items():

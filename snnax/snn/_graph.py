@@ -89,7 +89,8 @@ class Graph(Container):
         - `outputs`: the nodes whose outputs count as the graph's inside of another container. `outs` holds all nodes
             in any case, by name.
         - `merge`: how nodes take several signals in: `snn.Add()` (default) or `snn.Concatenate(axis)` for all, or a
-            mapping from node names.
+            mapping from node names. Where a cycle closes in a concatenation, the node must be a layer whose weights
+            tell the size of its input: `eqx.nn.Linear` or `eqx.nn.Conv`.
 
         **Raises:** `ValueError`, by name, for unknown, doubled and unreachable nodes and for cycles without a delay;
         `TypeError` for what cannot be a layer.
@@ -113,6 +114,12 @@ class Graph(Container):
                 raise TypeError(
                     f"`snn.Graph`: `merge` of {name!r} must be `snn.Add()` or `snn.Concatenate(axis)`, got {one!r}."
                 )
+        for edge in edges:
+            if not isinstance(edge, Edge) and not (isinstance(edge, (tuple, list)) and len(edge) == 2):
+                raise TypeError(
+                    "`snn.Graph`: an edge is a pair of names, `(source, target)`, or `snn.Edge(source, target, delay)`,"
+                    f" got {edge!r}."
+                )
         joined = [edge if isinstance(edge, Edge) else Edge(*edge) for edge in edges]
         self.topology = analyse(tuple(nodes), joined, tuple(inputs), tuple(outputs))
 
@@ -131,11 +138,13 @@ class Graph(Container):
         known = self._by_input(x)
         in_shape = _node.freeze(jax.tree.map(lambda struct: struct.shape, x, is_leaf=_node.is_struct))
         layers: dict[str, Any] = {}
+        taken: dict[str, jax.ShapeDtypeStruct] = {}
         while len(layers) < len(self.nodes):
             before = len(layers)
             for name in self.topology.order:
                 struct = None if name in layers else self._guess(name, known)
                 if struct is not None:
+                    taken[name] = struct
                     layers[name], known[name] = _node.begin(
                         "snn.Graph", f"node {name!r}", self.nodes[name], struct, fold(key, _number(name))
                     )
@@ -143,10 +152,11 @@ class Graph(Container):
                 lost = [name for name in self.topology.order if name not in layers]
                 raise ValueError(
                     f"`snn.Graph`: the shapes of the inputs of {lost} cannot be told: they depend on each other "
-                    "through a cycle. Merge by `snn.Add()` where the cycle closes."
+                    "through a cycle. Where the cycle closes, merge by `snn.Add()`, or into an `eqx.nn.Linear` or "
+                    "`eqx.nn.Conv`."
                 )
         for name in self.topology.order:
-            self._check_shapes(name, known)
+            self._check_shapes(name, known, taken[name].shape)
         delayed = {
             edge.label: jnp.zeros((edge.delay, *known[edge.source].shape), known[edge.source].dtype)
             for edge in self.topology.edges
@@ -262,16 +272,26 @@ class Graph(Container):
         shape = found[0].shape
         if len(structs) > 1:
             shape = self.merges[name].guess([None if struct is None else struct.shape for struct in structs])
+            shape = _node.input_shape(self.nodes[name], found[0].shape) if shape is None else shape
         return None if shape is None else jax.ShapeDtypeStruct(shape, found[0].dtype)
 
-    def _check_shapes(self, name: str, known: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+    def _check_shapes(self, name: str, known: Mapping[str, jax.ShapeDtypeStruct], taken: tuple[int, ...]) -> None:
+        """Whether the signals that are merged fit each other and, merged, are of the shape that the node was given."""
         edges = self.topology.into(name)
         shapes = {edge.label: known[edge.source].shape for edge in edges}
-        if len(edges) > 1 and not self.merges[name].fits(list(shapes.values())):
+        if len(edges) == 1:
+            return
+        if not self.merges[name].fits(list(shapes.values())):
             raise ValueError(
                 f"`snn.Graph`: node {name!r} merges signals by `{self.merges[name]}` that do not fit each other: "
                 f"{shapes}. `snn.Add()` wants one shape, `snn.Concatenate(axis)` shapes that differ in that axis "
                 "alone."
+            )
+        merged = self.merges[name].guess(list(shapes.values()))
+        if merged != taken:
+            raise ValueError(
+                f"`snn.Graph`: node {name!r}, {_node.describe(self.nodes[name])}, takes an input of shape {taken}, but "
+                f"`{self.merges[name]}` makes {merged} of {shapes}."
             )
 
     def _by_input(self, x: PyTree) -> dict[str, Any]:

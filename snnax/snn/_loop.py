@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._layer import StatefulLayer, unroll
-from ._node import Composite, Nest, call, over_steps
+from ._node import Composite, Nest, one_step, over_steps
 
 
 def scan(step: Callable, children: PyTree, carry: PyTree, xs: PyTree) -> tuple[PyTree, PyTree]:
@@ -93,7 +93,7 @@ class _Probe:
         self.out: Any = None
 
     def __call__(self, x: Any, *, key: PRNGKeyArray | None = None) -> Array:
-        self.given, self.out = (x, key), call(self.layer, x, key)
+        self.given, self.out = (x, key), one_step(self.layer, x, key)
         return self.out if self.error is None else _with_error(self.out, self.error)
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._collect import Emission, wants_states
 from ._layer import StatefulLayer, name_of, unroll
-from ._product import convolve, is_matrix, is_slow_convolution, multiply
+from ._product import convolve, is_convolution, is_matrix, multiply
 
 
 class Composite(eqx.Module):
@@ -178,8 +178,14 @@ def begin(
 ) -> tuple[PyTree, jax.ShapeDtypeStruct]:
     """The first state of a child (`None` where it has none), and what its output of one step looks like."""
     if isinstance(child, Composite):
+        inputs = list(child.input_dtypes())
+        if len(inputs) > 1:
+            raise _several(owner, where, child, f"the inputs {inputs}")
         with inside(owner, where, child):
-            return child.begin(x, key)
+            state, out = child.begin(x, key)
+        if not is_struct(out):
+            raise _several(owner, where, child, f"the outputs {list(out)}")
+        return state, out
     some_key = jax.eval_shape(lambda: jr.key(0))
     with noted(owner, where, child, x, some_key):
         if not isinstance(child, StatefulLayer):
@@ -198,6 +204,13 @@ def begin(
         return state, _one_array(child, out)
 
 
+def input_shape(child: Any, like: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that a child takes, told by its weights alone, or `None`; `like` has its rank and its size in space."""
+    if isinstance(child, eqx.nn.Linear) and isinstance(child.in_features, int):
+        return (child.in_features,)
+    return (child.in_channels, *like[1:]) if isinstance(child, (eqx.nn.Conv, eqx.nn.ConvTranspose)) else None
+
+
 def advance(
     owner: str, where: str, child: Any, state: PyTree, x: Array, key: PRNGKeyArray | None, request: PyTree
 ) -> tuple[PyTree, Array, PyTree]:
@@ -209,7 +222,7 @@ def advance(
         if isinstance(child, StatefulLayer):
             state, out = child(state, x, key=key)
         else:
-            out = call(child, x, key)
+            out = one_step(child, x, key)
         return state, out, Emission(out, state if wants_states(request) else None)
 
 
@@ -246,12 +259,17 @@ def call(child: Any, x: Any, key: PRNGKeyArray | None) -> Array:
     return child(x, key=key) if takes_key else child(x)
 
 
+def one_step(child: Any, x: Any, key: PRNGKeyArray | None) -> Array:
+    """What a layer without state gives for the input of one step, inside of a loop."""
+    return convolve(child, x) if is_convolution(child) else call(child, x, key)
+
+
 def over_steps(child: Any, xs: Any, keys: Array | None) -> Array:
     """What a layer without state gives for the inputs of all steps."""
     if is_matrix(child):
         return multiply(child, xs)
-    if is_slow_convolution(child):
-        return convolve(child, xs)
+    if is_convolution(child):
+        return jax.lax.map(lambda x: convolve(child, x), xs)
     return jax.vmap(lambda x, key: call(child, x, key))(xs, keys)
 
 
@@ -290,6 +308,13 @@ def _takes_whole_numbers(consumer: Any) -> bool:
     if isinstance(consumer, Composite):
         return all(jnp.issubdtype(dtype, jnp.integer) for dtype in consumer.input_dtypes().values())
     return isinstance(consumer, eqx.nn.Embedding)
+
+
+def _several(owner: str, where: str, child: Any, what: str) -> TypeError:
+    return TypeError(
+        f"`{owner}`: {where}, {describe(child)}, has {what}. Inside of another container a graph has one input, "
+        "and one of `outputs`; `outs` holds every node in any case."
+    )
 
 
 def _one_array(child: Any, out: PyTree) -> jax.ShapeDtypeStruct:
