@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import Counter, allclose
 
+import snnax.snn as snn
 from snnax.functional import surrogate
 
 
@@ -159,6 +160,9 @@ def test_the_gradient_of_a_trained_slope_is_that_of_the_antiderivative(kind):
 
 @KINDS
 def test_a_constant_slope_has_no_gradient_and_a_fixed_one_a_gradient_of_zero(kind):
+    fixed = kind(snn.Fixed(jnp.array(2.0)))
+    assert float(eqx.filter_grad(lambda spike: spike(jnp.array(0.3)))(fixed).slope.value) == 0.0
+    assert jax.grad(fixed)(0.3) == jax.grad(kind(2.0))(0.3)
     assert jax.tree.leaves(eqx.filter(kind(2.0), eqx.is_array)) == []
     assert isinstance(kind(np.float32(2)).slope, float) and kind(2).slope == 2.0
 

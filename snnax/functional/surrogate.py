@@ -66,7 +66,8 @@ def _spike_jvp(primals, tangents):
         tangent = tangent + surrogate.derivative(x) * x_tangent
     if any(t is not None for t in jax.tree.leaves(surrogate_tangent)):
         _, of_parameters = eqx.filter_jvp(lambda s: s.antiderivative(x), (surrogate,), (surrogate_tangent,))
-        tangent = tangent + of_parameters
+        if of_parameters is not None:  # `None` where all of them are `Fixed`
+            tangent = tangent + of_parameters
     return out, tangent.astype(out.dtype)
 
 
