@@ -192,6 +192,7 @@ LAYERS = {
         MAPS,
     ),
     "SumPool1d, SpikingMaxPool1d": Case(lambda: snn.Sequential(snn.SumPool1d(2), snn.SpikingMaxPool1d(2, 2)), (2, 5)),
+    "GradedSpikes": Case(lambda: snn.GradedSpikes(jnp.array([0.5, 2.0, -1.0])), VECTOR),
     "Dropout": Case(lambda: eqx.nn.Dropout(0.5), VECTOR),
     "nested Sequential": Case(
         lambda: snn.Sequential(
