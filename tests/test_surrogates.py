@@ -1,7 +1,12 @@
 """Surrogates: a step whose derivative is the documented formula, in every dtype and under every transformation."""
 
+import inspect
 import math
+import pathlib
+import re
 
+import docutils.core
+import docutils.nodes
 import equinox as eqx
 import jax
 import jax.flatten_util
@@ -572,3 +577,44 @@ def test_with_slope_says_when_there_is_no_slope_and_when_it_is_bad(unchecked):
     for slope in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match=r"`surrogate.with_slope`: `slope` must be in \(0, inf\), got"):
             surrogate.with_slope(surrogate.SuperSpike(), slope)
+
+
+# The page about surrogates.
+
+PAGE = pathlib.Path(__file__).parent.parent / "docs" / "surrogates.rst"
+
+
+def tables():
+    """The rows of each table of the page: the literals of each cell."""
+    settings = {"report_level": 2, "halt_level": 2}
+    document = docutils.core.publish_doctree(PAGE.read_text(encoding="utf-8"), settings_overrides=settings)
+    for table in document.findall(docutils.nodes.table):
+        body = next(table.findall(docutils.nodes.tbody))
+        yield [
+            [[literal.astext() for literal in cell.findall(docutils.nodes.literal)] for cell in row.children]
+            for row in body.children
+        ]
+
+
+def test_the_page_has_every_surrogate_with_its_defaults_and_what_others_call_it():
+    ours, elsewhere = tables()
+    listed = [cells[0][0] for cells in ours]
+    public = {
+        name
+        for name, value in vars(surrogate).items()
+        if inspect.isclass(value) and not inspect.isabstract(value) and issubclass(value, surrogate.AbstractSurrogate)
+    }
+    assert {text.partition("(")[0] for text in listed} == public
+    complete = [text for text in listed if "surrogate" not in text and "Custom" not in text]
+    assert len(complete) == 15
+    for text in complete:
+        assert eval(text, dict(vars(surrogate))) == getattr(surrogate, text.partition("(")[0])()
+    for there, here, _ in elsewhere:
+        assert there
+        name = re.match(r"[\w.]+", here[0]).group()
+        assert name in public or hasattr(snn, name.removeprefix("snn."))
+
+
+def test_the_picture_of_the_page_is_there():
+    assert ".. image:: images/surrogates.png" in PAGE.read_text(encoding="utf-8")
+    assert (PAGE.parent / "images" / "surrogates.png").exists()
