@@ -377,6 +377,46 @@ LAYERS = {
     ),
     "WeightStandardised": Case(lambda: snn.WeightStandardised(eqx.nn.Conv2d(2, 3, 3, key=jr.key(6))), MAPS),
     "SequenceDropout": Case(lambda: snn.SequenceDropout(0.5), (8,)),
+    "LIF, of both signs": Case(
+        lambda: snn.LIF(
+            [0.9, jnp.array(0.8)],
+            threshold=0.5,
+            reset=snn.ResetToValue(0.1, stop_gradient=False),
+            spike_fn=surrogate.Ternary(surrogate.SuperSpike(jnp.array(5.0)), gap=jnp.array([1.0, 0.8, 1.2])),
+        ),
+        VECTOR,
+    ),
+    "LIF, of both signs, subtraction, refractory": Case(
+        lambda: snn.LIF(
+            [0.9, 0.8],
+            threshold=jnp.array(0.5),
+            reset=snn.SubtractReset(),
+            refractory=1,
+            spike_fn=surrogate.Ternary(gap=1.0),
+        ),
+        MAPS,
+    ),
+    "LIF, of several levels, subtraction with its gradient": Case(
+        lambda: snn.LIF(
+            [0.9, 0.8],
+            reset=snn.SubtractReset(stop_gradient=False),
+            spike_fn=surrogate.MultiLevel(3, surrogate.ArcTan(per_channel(2.0, 3.0)), step=jnp.array(1.2)),
+        ),
+        MAPS,
+    ),
+    # In a container, because neurons that fire at random are not silent in silence.
+    "LIF, with escape noise, of a size": Case(
+        lambda: snn.Sequential(
+            linear(3, 4),
+            snn.LIF([0.9, jnp.array(0.8)], spike_fn=surrogate.EscapeNoise(jnp.array(3.0))),
+            snn.GradedSpikes(jnp.array([0.5, 1.0, 2.0, -1.0])),
+        ),
+        VECTOR,
+    ),
+    "SimpleLIF, a stochastic spike": Case(
+        lambda: snn.Sequential(snn.SimpleLIF(0.9, spike_fn=surrogate.StochasticSpike(variance=jnp.array(0.1)))), VECTOR
+    ),
+    "GradedSpikes": Case(lambda: snn.GradedSpikes(jnp.array([0.5, 2.0, -1.0])), VECTOR),
     "Dropout": Case(lambda: eqx.nn.Dropout(0.5), VECTOR),
     "nested Sequential": Case(
         lambda: snn.Sequential(

@@ -13,7 +13,7 @@
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
 - Layers without state: `Flatten`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`,
-  `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`, `LayerNorm`, `GroupNorm` and `WeightNorm`
+  `GradedSpikes`, `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`, `LayerNorm`, `GroupNorm` and `WeightNorm`
   among them.
 - Max pooling over time: `TraceMaxPool1d`, `TraceMaxPool2d`. Dropout with one mask for a sequence: `SequenceDropout`.
 - Batch normalisation: `BatchNorm`, `BatchNormThroughTime`, `ThresholdDependentBatchNorm`, `TemporalEffectiveBatchNorm`;
@@ -71,6 +71,7 @@ from ._eif import EIF as EIF, AdEx as AdEx
 from ._estimate_norms import estimate_norms as estimate_norms
 from ._filter import UnityGain as UnityGain, decay as decay
 from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
+from ._graded import GradedSpikes as GradedSpikes
 from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
 from ._initialisation import fluctuation_init as fluctuation_init, initialise as initialise

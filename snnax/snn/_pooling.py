@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import POSITIVE, acting, as_parameter, parameter
-from ..functional.surrogate import SuperSpike
+from ..functional.surrogate import SuperSpike, emit
 from ._filter import Parameter
 from ._spiking import check_spike_fn
 
@@ -68,8 +68,11 @@ class _SpikingMaxPool(eqx.Module):
     spike_fn: eqx.AbstractVar[Callable[[Array], Array]]
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        """**Arguments:** `x`: `(channels, *space)`. `key` is ignored. **Returns:** spikes, in its dtype."""
-        return self.spike_fn(self.pool(x) - acting(self.threshold, x.dtype, POSITIVE))
+        """**Arguments:** `x`: `(channels, *space)`; `key`: for a `spike_fn` that draws. **Returns:** spikes, in its
+        dtype.
+        """
+        spike, _ = emit(self.spike_fn, self.pool(x) - acting(self.threshold, x.dtype, POSITIVE), key)
+        return spike
 
 
 class SpikingMaxPool1d(_SpikingMaxPool):
