@@ -34,8 +34,8 @@ class Associative(Nest):
 
     def __init__(self, layer: StatefulLayer):
         """**Arguments:** `layer`: one that has such a form: `SimpleLI`, `LI`, `LRU`, `S5`, `AssociativeMemory`, and
-        `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `ResonateAndFire` with `reset=snn.NoReset()` and without refractory
-        period.
+        `SimpleLIF`, `LIF`, `DoubleExpLIF`, `SimpleIAF`, `IAF`, `ResonateAndFire` with `reset=snn.NoReset()` and without
+        refractory period.
         """
         if not isinstance(layer, StatefulLayer) or not hasattr(layer, "in_parallel"):
             raise TypeError(
