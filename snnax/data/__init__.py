@@ -18,5 +18,13 @@ from ._gestures import (
     record as record,
     subject as subject,
 )
+from ._loader import (
+    Arrays as Arrays,
+    Loader as Loader,
+    Source as Source,
+    Subset as Subset,
+    ahead as ahead,
+    split as split,
+)
 from ._motions import GESTURES as GESTURES, Habit as Habit, Motion as Motion, perform as perform
 from ._write import write_gestures as write_gestures
