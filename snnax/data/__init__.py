@@ -1,4 +1,9 @@
-"""Events: a synthetic event-camera gesture set in the layout of the DVS Gesture recordings."""
+"""Data: a synthetic event-camera gesture set in the layout of the DVS Gesture recordings, and small spiking tasks.
+
+The tasks `randman`, `poisson_patterns`, `delayed_recall` and `temporal_xor` are made from a key, need no files, and
+give all examples at once: the spikes, `(examples, time, channels)`, and the labels, `(examples,)`. Under `jax.jit` only
+the key is traced.
+"""
 
 from ._dvs_pixel import (
     Crossings as Crossings,
@@ -26,5 +31,8 @@ from ._loader import (
     ahead as ahead,
     split as split,
 )
+from ._memory import delayed_recall as delayed_recall, temporal_xor as temporal_xor
 from ._motions import GESTURES as GESTURES, Habit as Habit, Motion as Motion, perform as perform
+from ._patterns import poisson_patterns as poisson_patterns
+from ._randman import randman as randman
 from ._write import write_gestures as write_gestures
