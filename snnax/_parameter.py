@@ -182,7 +182,7 @@ def as_parameter(
     else:
         value = _as_array(owner, name, value)
     if not isinstance(value, Tracer) and not interval.holds(value):
-        shown = value if isinstance(value, float) else f"values from {jnp.min(value)} to {jnp.max(value)}"
+        shown = value if isinstance(value, float) else f"values from {np.min(value)} to {np.max(value)}"
         raise ValueError(f"`{owner}`: `{name}` must be in {interval}, got {shown}{of}. {interval.remedy}".rstrip())
     return value
 

@@ -133,6 +133,60 @@ LAYERS = {
         ),
         VECTOR,
     ),
+    "SigmaDelta": Case(lambda: snn.SigmaDelta(0.9, step=0.3), VECTOR),
+    "SigmaDelta, all trained": Case(
+        lambda: snn.SigmaDelta(per_channel(0.9, 0.5), step=per_channel(0.2, 0.4), gain=jnp.array(0.7)), MAPS
+    ),
+    "ResonateAndFire": Case(lambda: snn.ResonateAndFire(0.95, 0.6), VECTOR, True),
+    "ResonateAndFire, all trained, refractory": Case(
+        lambda: snn.ResonateAndFire(
+            per_channel(0.9, 0.7),
+            per_channel(0.3, 0.8),
+            gain=jnp.array(0.8),
+            threshold=jnp.array(0.7),
+            reset=snn.SubtractReset(stop_gradient=False),
+            refractory=1,
+        ),
+        MAPS,
+        True,
+    ),
+    "BalancedResonateAndFire": Case(lambda: snn.BalancedResonateAndFire(0.01, 0.3), VECTOR, True),
+    "BalancedResonateAndFire, initialisers, reset to a value, refractory": Case(
+        lambda: snn.BalancedResonateAndFire(
+            between(0.01, 0.1),
+            between(0.1, 0.5),
+            shape=VECTOR,
+            refractory_decay=jnp.array(0.8),
+            refractory_damping=jnp.array(0.1),
+            gain=jnp.array([0.8, 1.0, 1.2]),
+            reset=snn.ResetToValue(0.2),
+            refractory=2,
+            init_fn=between(0.0, 0.4),
+            key=jr.key(5),
+        ),
+        VECTOR,
+        True,
+    ),
+    "SpikingLSTM": Case(lambda: snn.SpikingLSTM(3, 5, key=jr.key(6)), VECTOR, True),
+    "SpikingLSTM, no bias, an initialiser, subtraction, refractory": Case(
+        lambda: snn.SpikingLSTM(
+            3, 4, False, threshold=between(0.05, 0.2), reset=snn.SubtractReset(), refractory=1, key=jr.key(7)
+        ),
+        VECTOR,
+        True,
+    ),
+    "SpikingConvLSTM2d": Case(
+        lambda: snn.SpikingConvLSTM2d(2, 3, 3, 2, 1, threshold=per_channel(0.05, 0.1, 0.05), key=jr.key(8)), MAPS, True
+    ),
+    "SpikingGRU": Case(lambda: snn.SpikingGRU(3, 5, reset=snn.ResetToValue(), key=jr.key(9)), VECTOR, True),
+    "WinnerTakeAll": Case(lambda: snn.Sequential(snn.WinnerTakeAll(3, (1, 2)), snn.WinnerTakeAll()), MAPS),
+    "PhasorLinear, Phasor": Case(
+        lambda: snn.Sequential(snn.PhasorLinear(3, 4, key=jr.key(10)), snn.Phasor(jnp.array(0.5))), VECTOR
+    ),
+    "PhasorLinear, SpikingPhasor": Case(
+        lambda: snn.Sequential(snn.PhasorLinear(3, 4, key=jr.key(11)), snn.SpikingPhasor(3, threshold=jnp.array(0.3))),
+        VECTOR,
+    ),
     "SumPool2d, SpikingMaxPool2d, Flatten": Case(
         lambda: snn.Sequential(snn.SumPool2d(2), snn.SpikingMaxPool2d(2, threshold=jnp.array(1.5)), snn.Flatten()),
         MAPS,

@@ -47,6 +47,7 @@ def test_every_encoder_and_task_is_in_a_table(page):
         "_audio",
         "_ben_spiker",
         "_change_coding",
+        "_phase",
         "_rate_coding",
         "_receptive_fields",
         "_targets",

@@ -176,13 +176,13 @@ def test_bug_12_the_output_depends_on_every_part_of_the_state(name):
     xs = jnp.full((2, *case.in_shape), 0.05)
     state = layer.init_state(case.in_shape)
     reference, _ = steps(layer, xs, state)
-    for field in ("v", "i", "a"):
+    for field in ("v", "i", "a", "h", "c"):
         if hasattr(state, field):
-            perturbed = eqx.tree_at(lambda s, field=field: getattr(s, field), state, jnp.full(case.in_shape, 5.0))
+            perturbed = eqx.tree_at(lambda s, field=field: getattr(s, field), state, replace_fn=lambda a: a + 5)
             assert not np.allclose(steps(layer, xs, perturbed)[0], reference), field
             if getattr(state, "countdown", None) is not None:
-                resting = eqx.tree_at(lambda s: s.countdown, perturbed, jnp.full(case.in_shape, 2, jnp.int32))
-                np.testing.assert_array_equal(steps(layer, xs, resting)[0], np.zeros(xs.shape))
+                resting = eqx.tree_at(lambda s: s.countdown, perturbed, replace_fn=lambda a: a + 2)
+                np.testing.assert_array_equal(steps(layer, xs, resting)[0], np.zeros(reference.shape))
 
 
 def test_bug_19_a_state_may_have_any_rank():
@@ -336,7 +336,7 @@ def imported_files(file, tree):
 def floor(file):
     """Where a source lives in the house: what it imports must live on its own floor or below."""
     part = file.relative_to(PACKAGE).parts[0]
-    return {"_parameter.py": 0, "functional": 1, "data": 1, "snn": 2, "__init__.py": 4}.get(part, 3)
+    return {"_parameter.py": 0, "functional": 1, "snn": 2, "data": 3, "__init__.py": 5}.get(part, 4)
 
 
 def test_imports_go_down_only():
@@ -346,8 +346,6 @@ def test_imports_go_down_only():
             assert target.is_file(), f"{file} imports {target}"
             assert floor(target) <= floor(file), f"{file} imports {target}, which lives above it"
             seen.add((floor(file), floor(target)))
-            if floor(file) == floor(target) == 1:
-                assert target.relative_to(PACKAGE).parts[0] == file.relative_to(PACKAGE).parts[0]
     assert (2, 1) in seen and (2, 0) in seen
 
 

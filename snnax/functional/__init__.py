@@ -13,6 +13,7 @@ traced one does is said by each encoder. Spikes have the dtype of the values.
 
 - Rates: `rate_code`, `poisson_code`, `direct_code` (a constant current).
 - Times: `latency_code`, `log_latency_code`, `phase_code` and `phase_weights`, `burst_code`.
+- Phases, those of phasors: `phase_to_spikes`; back by `spikes_to_phase`.
 - Changes: `delta_code`, `send_on_delta`, `step_forward`; back by `step_forward_decode`.
 - Filtered: `bsa`; back by `bsa_decode`.
 - Many neurons for one value: `gaussian_receptive_fields`, `angle_code`.
@@ -46,6 +47,7 @@ from ._metrics import (
     synchrony as synchrony,
     votes as votes,
 )
+from ._phase import phase_to_spikes as phase_to_spikes, spikes_to_phase as spikes_to_phase
 from ._population import population_mean as population_mean, population_sum as population_sum
 from ._rate_coding import direct_code as direct_code, poisson_code as poisson_code, rate_code as rate_code
 from ._receptive_fields import angle_code as angle_code, gaussian_receptive_fields as gaussian_receptive_fields

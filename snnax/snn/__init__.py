@@ -1,6 +1,9 @@
 """Layers with a state, the containers that run them over time, and the plans that say in which order.
 
 - Neurons: `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `AdaptiveLIF`; without spikes `SimpleLI`, `LI`.
+- Resonators: `ResonateAndFire`, `BalancedResonateAndFire`. Changes: `SigmaDelta`.
+- Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`. Competition: `WinnerTakeAll`.
+- Phasors: `PhasorLinear`, `Phasor`, `SpikingPhasor`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
@@ -36,6 +39,7 @@ from ._collectors import (
 from ._container import Container as Container, States as States
 from ._delay import Delay as Delay
 from ._filter import UnityGain as UnityGain, decay as decay
+from ._gated import SpikingConvLSTM2d as SpikingConvLSTM2d, SpikingGRU as SpikingGRU, SpikingLSTM as SpikingLSTM
 from ._graph import Graph as Graph
 from ._iaf import IAF as IAF, SimpleIAF as SimpleIAF
 from ._layer import StatefulLayer as StatefulLayer
@@ -43,6 +47,7 @@ from ._li import LI as LI, SimpleLI as SimpleLI
 from ._lif import LIF as LIF, SimpleLIF as SimpleLIF
 from ._merge import AbstractMerge as AbstractMerge, Add as Add, Concatenate as Concatenate
 from ._parallel import Parallel as Parallel, Residual as Residual
+from ._phasor import Phasor as Phasor, PhasorLinear as PhasorLinear, SpikingPhasor as SpikingPhasor
 from ._plan import (
     AbstractPlan as AbstractPlan,
     Chunked as Chunked,
@@ -64,9 +69,15 @@ from ._reset import (
     ResetToValue as ResetToValue,
     SubtractReset as SubtractReset,
 )
+from ._resonate_and_fire import (
+    BalancedResonateAndFire as BalancedResonateAndFire,
+    ResonateAndFire as ResonateAndFire,
+)
 from ._sequential import Sequential as Sequential
+from ._sigma_delta import SigmaDelta as SigmaDelta
 from ._spiking import SpikingLayer as SpikingLayer
 from ._topology import Edge as Edge
+from ._winner_take_all import WinnerTakeAll as WinnerTakeAll
 
 _ORIGINAL = {
     "flatten": "a layer: `snn.Flatten()`",
