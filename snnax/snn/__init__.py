@@ -5,7 +5,7 @@
 - Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`. Competition: `WinnerTakeAll`.
 - Phasors: `PhasorLinear`, `Phasor`, `SpikingPhasor`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
-- Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
+- Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`, `in_precision`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
 - Layers without state: `Flatten`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`, and all of
@@ -61,6 +61,7 @@ from ._pooling import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
 )
+from ._precision import in_precision as in_precision
 from ._recurrent import Recurrent as Recurrent
 from ._reset import (
     AbstractReset as AbstractReset,
