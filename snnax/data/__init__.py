@@ -23,6 +23,7 @@ from ._gestures import (
     record as record,
     subject as subject,
 )
+from ._grain import GrainLoader as GrainLoader
 from ._loader import (
     Arrays as Arrays,
     Loader as Loader,
