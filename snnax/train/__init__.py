@@ -1,6 +1,6 @@
 """Training: one step, the loop around it, checkpoints that survive, several devices.
 
-- A step: `TrainState`, `make_step`, `Step`, `in_precision`.
+- A step: `TrainState`, `make_step`, `Step`.
 - The loop: `fit`, `make_evaluation`, `EarlyStopping`, `CSVLog`, `JSONLog`, `TensorBoardLog`.
 - All on the device: `run_epochs`, `spread`.
 - Checkpoints: `Checkpoints`; `save`, `load`, `read_config`, `CheckpointError` for single files.
@@ -18,4 +18,4 @@ from ._fit import EarlyStopping as EarlyStopping, fit as fit, make_evaluation as
 from ._log import CSVLog as CSVLog, JSONLog as JSONLog, TensorBoardLog as TensorBoardLog
 from ._on_device import run_epochs as run_epochs, spread as spread
 from ._sharding import devices_mesh as devices_mesh, replicated as replicated, sharded as sharded
-from ._step import Step as Step, TrainState as TrainState, in_precision as in_precision, make_step as make_step
+from ._step import Step as Step, TrainState as TrainState, make_step as make_step

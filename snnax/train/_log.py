@@ -1,11 +1,13 @@
-"""Where the metrics of a run go. A log is called with the whole history after each epoch."""
+"""Where the metrics of a run go. A log is called with the whole history after each epoch, and writes all of it."""
 
 import csv
 import io
 import json
 import os
 import pathlib
+import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 History = Sequence[Mapping[str, float | int]]
 
@@ -34,7 +36,7 @@ class CSVLog:
 
 
 class JSONLog:
-    """A line of JSON for each epoch. Written anew each time, as `CSVLog`."""
+    """A line of JSON for each epoch, written anew each time, as `CSVLog`. What is not finite is `NaN` or `Infinity`."""
 
     def __init__(self, path: str | os.PathLike):
         """**Arguments:** `path`: the file, in a folder that exists."""
@@ -45,19 +47,33 @@ class JSONLog:
 
 
 class TensorBoardLog:
-    """Scalars for TensorBoard, by the number of the step. Needs `pip install tensorboardX`."""
+    """Scalars for TensorBoard, by the number of the step. Needs `pip install tensorboardX`.
+
+    A run that is resumed writes its whole history again and tells TensorBoard to forget what the folder had before.
+    """
 
     def __init__(self, folder: str | os.PathLike):
         """**Arguments:** `folder`: where the event files go."""
         try:
-            import tensorboardX
+            import tensorboardX  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ImportError("`snnax.train.TensorBoardLog` needs tensorboardX: `pip install tensorboardX`.") from error
-        self.writer = tensorboardX.SummaryWriter(str(folder))
+        self._folder, self._writer_class = str(folder), tensorboardX.SummaryWriter
+        self._writer: Any = None
+        self._written = 0
 
     def __call__(self, history: History) -> None:
-        row = history[-1]
-        for name, value in row.items():
-            if name not in ("epoch", "step"):
-                self.writer.add_scalar(name, value, int(row["step"]))
-        self.writer.flush()
+        if self._writer is None:
+            suffix = f".{time.time_ns()}"  # tensorboardX tells files apart by the second
+            self._writer = self._writer_class(self._folder, purge_step=0, flush_secs=5, filename_suffix=suffix)
+        for row in history[self._written :]:
+            for name, value in row.items():
+                if name not in ("epoch", "step"):
+                    self._writer.add_scalar(name, value, int(row["step"]))
+        self._written = len(history)
+
+    def close(self) -> None:
+        """Writes what still waits, as happens when the program ends."""
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._written = None, 0

@@ -1,4 +1,4 @@
-"""Whole epochs in one compiled function, with the data on the device; and populations of runs side by side."""
+"""Whole epochs inside one compiled function, and populations of runs side by side."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, PyTree
 
+from ..functional._arguments import check_count
+from ._sharding import examples_in
 from ._step import Step, TrainState
 
 
@@ -18,29 +20,34 @@ def run_epochs(
 
     It is plain JAX: compile it, or map it over a population, as in
 
-        run = eqx.filter_jit(lambda state: train.run_epochs(state, step, examples, batch_size=32, epochs=10))
-        state, metrics = run(state)
+        run = eqx.filter_jit(functools.partial(train.run_epochs, batch_size=32, epochs=10))
+        state, metrics = run(state, step, examples)
+
         states = eqx.filter_vmap(lambda key: train.TrainState.start(make_model(key), optimiser, key))(keys)
-        states, metrics = eqx.filter_jit(eqx.filter_vmap(run))(states)      # all keys at once
+        run_all = eqx.filter_jit(eqx.filter_vmap(run, in_axes=(eqx.if_array(0), None, None)))
+        states, metrics = run_all(states, step, examples)
         print(train.spread(metrics["loss"][:, -1]))
+
+    In epoch `e` the order of the examples is `jr.permutation(jr.fold_in(state.key, 2**32 - 1 - e), n)`, for `n`
+    examples.
 
     **Arguments:**
 
-    - `state`, `step`: as for `fit`. The order of an epoch is drawn from the state's key and the number of the epoch.
+    - `state`, `step`: as for `fit`.
     - `examples`: a pytree of arrays with the examples along axis 0; whole numbers may stay whole numbers.
     - `batch_size`: examples in a batch. Those that do not fill one are left out, in each epoch others.
     - `epochs`: how many more.
 
-    **Returns:** the last state, and the mean of each metric over each epoch, `(epochs,)`.
+    **Returns:** the last state, and the mean of each metric over the steps of each epoch that were not skipped,
+    `(epochs,)`. A step that is not finite raises an error at the end of its epoch, unless `step` skips it.
     """
-    sizes = {leaf.shape[0] for leaf in jax.tree.leaves(examples)}
-    if len(sizes) != 1 or not 0 < batch_size <= max(sizes):
-        raise ValueError(
-            f"`snnax.train.run_epochs`: all arrays must have one length along axis 0, which holds a batch of "
-            f"{batch_size}; got the lengths {sorted(sizes)}."
-        )
-    total = sizes.pop()
+    total = examples_in("snnax.train.run_epochs", examples)
+    check_count("snnax.train.run_epochs", "epochs", epochs, 1)
+    check_count("snnax.train.run_epochs", "batch_size", batch_size, 1)
+    if batch_size > total:
+        raise ValueError(f"`snnax.train.run_epochs`: {total} examples do not fill a batch of {batch_size}.")
     batches = total // batch_size
+    examples = jax.tree.map(jnp.asarray, examples)
     carried, constant = eqx.partition(state, eqx.is_array)
 
     def one_batch(carried, indices):
@@ -49,12 +56,23 @@ def run_epochs(
         return eqx.filter(new, eqx.is_array), metrics
 
     def one_epoch(carried, _):
-        # The keys of steps are folded from their numbers, those of orders from numbers below zero.
-        key = jr.fold_in(carried.key, -1 - carried.epoch)
-        order = jr.permutation(key, total)[: batches * batch_size].reshape(batches, batch_size)
-        carried, metrics = jax.lax.scan(one_batch, carried, order)
-        carried = eqx.tree_at(lambda state: state.epoch, carried, carried.epoch + 1)
-        return carried, jax.tree.map(lambda values: jnp.mean(values, axis=0), metrics)
+        # The keys of steps are folded from numbers that go up from 0, those of orders from numbers that go down.
+        number = jnp.uint32(2**32 - 1) - carried.epoch.astype(jnp.uint32)
+        order = jr.permutation(jr.fold_in(carried.key, number), total)
+        order = order[: batches * batch_size].reshape(batches, batch_size)
+        new, metrics = jax.lax.scan(one_batch, carried, order)
+        taken = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])
+        metrics = {name: jnp.mean(values, axis=0, where=taken) for name, values in metrics.items()}
+        skipped = new.skipped
+        if not step.skip_nonfinite:
+            skipped, metrics = eqx.error_if(
+                (skipped, metrics),
+                ~jnp.all(taken),
+                "`snnax.train.run_epochs`: the loss or its gradient is not finite. A smaller learning rate or "
+                "`optax.clip_by_global_norm` in the optimiser may help, and `make_step(..., skip_nonfinite=True)` "
+                "leaves such steps out and counts them.",
+            )
+        return eqx.tree_at(lambda state: (state.epoch, state.skipped), new, (carried.epoch + 1, skipped)), metrics
 
     carried, metrics = jax.lax.scan(one_epoch, carried, None, length=epochs)
     return eqx.combine(carried, constant), metrics
