@@ -3,7 +3,7 @@
 - A step: `TrainState`, `make_step`, `Step`.
 - The loop: `fit`, `make_evaluation`, `EarlyStopping`, `CSVLog`, `JSONLog`, `TensorBoardLog`.
 - All on the device: `run_epochs`, `spread`.
-- Checkpoints: `Checkpoints`; `save`, `load`, `read_config`, `CheckpointError` for single files.
+- Checkpoints: `Checkpoints`, `OrbaxCheckpoints`; `save`, `load`, `read_config`, `CheckpointError` for single files.
 - Several devices: `devices_mesh`, `replicated`, `sharded`.
 """
 
@@ -17,5 +17,6 @@ from ._checkpoints import Checkpoints as Checkpoints
 from ._fit import EarlyStopping as EarlyStopping, fit as fit, make_evaluation as make_evaluation
 from ._log import CSVLog as CSVLog, JSONLog as JSONLog, TensorBoardLog as TensorBoardLog
 from ._on_device import run_epochs as run_epochs, spread as spread
+from ._orbax import OrbaxCheckpoints as OrbaxCheckpoints
 from ._sharding import devices_mesh as devices_mesh, replicated as replicated, sharded as sharded
 from ._step import Step as Step, TrainState as TrainState, make_step as make_step
