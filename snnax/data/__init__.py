@@ -23,6 +23,15 @@ from ._gestures import (
     record as record,
     subject as subject,
 )
+from ._grain import GrainLoader as GrainLoader
+from ._loader import (
+    Arrays as Arrays,
+    Loader as Loader,
+    Source as Source,
+    Subset as Subset,
+    ahead as ahead,
+    split as split,
+)
 from ._memory import delayed_recall as delayed_recall, temporal_xor as temporal_xor
 from ._motions import GESTURES as GESTURES, Habit as Habit, Motion as Motion, perform as perform
 from ._patterns import poisson_patterns as poisson_patterns
