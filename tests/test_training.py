@@ -667,6 +667,22 @@ def test_a_population_may_differ_in_the_learning_rate(run):
     assert np.allclose(metrics["loss"], (left[:, :-1] ** 2).reshape(3, EPOCHS, 4).mean(2), rtol=1e-5)
 
 
+def test_a_population_may_differ_in_a_constant_of_its_neurons(run):
+    def start(decay):
+        return train.TrainState.start(snn.Sequential(snn.SimpleLI(snn.Fixed(decay))), optax.sgd(0.1), jr.key(1))
+
+    def distance(model, batch, key):
+        _, (trace,) = model(model.init_state((1,)), jnp.ones((3, 1)))
+        return jnp.mean(batch["y"]) * trace[-1, 0]
+
+    decays = jnp.array([0.0, 0.5, 1.0])
+    together = eqx.filter_jit(eqx.filter_vmap(run, in_axes=(eqx.if_array(0), None, None)))
+    examples = {"y": np.ones(20, np.float32)}
+    states, metrics = together(eqx.filter_vmap(start)(decays), train.make_step(distance, optax.sgd(0.1)), examples)
+    assert np.allclose(metrics["loss"], np.array([[1.0], [1.75], [3.0]]) * np.ones(EPOCHS))
+    assert np.array_equal(states.model.layers[0].decay_constants.value, decays)
+
+
 def test_epochs_on_the_device_skip_or_refuse_what_is_not_finite(run):
     arrays = {**tiny_run.examples(20), "bad": np.arange(20) == 7}
     skipping = train.make_step(exploding, OPTIMISER, skip_nonfinite=True)
