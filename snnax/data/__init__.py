@@ -1,10 +1,20 @@
-"""Data: a synthetic event-camera gesture set in the layout of the DVS Gesture recordings, and small spiking tasks.
+"""Data: recordings of event cameras, a synthetic gesture set in the layout of DVS Gesture, and small spiking tasks.
 
-The tasks `randman`, `poisson_patterns`, `delayed_recall` and `temporal_xor` are made from a key, need no files, and
-give all examples at once: the spikes, `(examples, time, channels)`, and the labels, `(examples,)`. Under `jax.jit` only
-the key is traced.
+- Recordings: `Events`, a pytree of padded arrays; `pad_events`, `stack_events`.
+- As frames: `bin_events` (`Counts`, `Clipped`, `Binary`, `Signed`), `voxel_grid`, `time_surface`.
+- Synthetic gestures: `write_gestures`, `record`, and what they are made of.
+- Tasks: `randman`, `poisson_patterns`, `delayed_recall` and `temporal_xor` are made from a key, need no files, and give
+  all examples at once: the spikes, `(examples, time, channels)`, and the labels, `(examples,)`. Under `jax.jit` only
+  the key is traced.
 """
 
+from ._binning import (
+    Binary as Binary,
+    Clipped as Clipped,
+    Counts as Counts,
+    Signed as Signed,
+    bin_events as bin_events,
+)
 from ._dvs_pixel import (
     Crossings as Crossings,
     DVSPixel as DVSPixel,
@@ -13,6 +23,7 @@ from ._dvs_pixel import (
     read_out as read_out,
     with_noise as with_noise,
 )
+from ._events import Events as Events, pad_events as pad_events, stack_events as stack_events
 from ._figure import Body as Body, capsules as capsules, render as render
 from ._gestures import (
     LIGHTINGS as LIGHTINGS,
@@ -27,4 +38,6 @@ from ._memory import delayed_recall as delayed_recall, temporal_xor as temporal_
 from ._motions import GESTURES as GESTURES, Habit as Habit, Motion as Motion, perform as perform
 from ._patterns import poisson_patterns as poisson_patterns
 from ._randman import randman as randman
+from ._time_surface import time_surface as time_surface
+from ._voxel_grid import voxel_grid as voxel_grid
 from ._write import write_gestures as write_gestures
