@@ -1,7 +1,11 @@
 """Data: recordings of event cameras, a synthetic gesture set in the layout of DVS Gesture, and small spiking tasks.
 
-- Recordings: `Events`, a pytree of padded arrays; `pad_events`, `stack_events`.
+- Recordings: `Events`, a pytree of padded arrays; `pad_events`, `stack_events`, `join_events`.
 - As frames: `bin_events` (`Counts`, `Clipped`, `Binary`, `Signed`), `voxel_grid`, `time_surface`.
+- Augmentation on the device, from events to events: `shift`, `flip_x`, `flip_y`, `flip_polarity`, `reverse_time`,
+  `rotate`, `crop`, `crop_time`, `scale_time`, `warp_time`, `jitter_time`, `drop_events`, `drop_by_area`,
+  `drop_by_time`, `add_noise`, `mix_events`; `sometimes` applies one at random. Fewer pixels: `downsample`,
+  `merge_polarities`.
 - Synthetic gestures: `write_gestures`, `record`, and what they are made of.
 - Tasks: `randman`, `poisson_patterns`, `delayed_recall` and `temporal_xor` are made from a key, need no files, and give
   all examples at once: the spikes, `(examples, time, channels)`, and the labels, `(examples,)`. Under `jax.jit` only
@@ -14,6 +18,12 @@ from ._binning import (
     Counts as Counts,
     Signed as Signed,
     bin_events as bin_events,
+)
+from ._dropping import (
+    drop_by_area as drop_by_area,
+    drop_by_time as drop_by_time,
+    drop_events as drop_events,
+    sometimes as sometimes,
 )
 from ._dvs_pixel import (
     Crossings as Crossings,
@@ -35,9 +45,27 @@ from ._gestures import (
     subject as subject,
 )
 from ._memory import delayed_recall as delayed_recall, temporal_xor as temporal_xor
+from ._mixing import add_noise as add_noise, join_events as join_events, mix_events as mix_events
 from ._motions import GESTURES as GESTURES, Habit as Habit, Motion as Motion, perform as perform
+from ._moving import (
+    crop as crop,
+    downsample as downsample,
+    flip_polarity as flip_polarity,
+    flip_x as flip_x,
+    flip_y as flip_y,
+    merge_polarities as merge_polarities,
+    rotate as rotate,
+    shift as shift,
+)
 from ._patterns import poisson_patterns as poisson_patterns
 from ._randman import randman as randman
 from ._time_surface import time_surface as time_surface
+from ._timing import (
+    crop_time as crop_time,
+    jitter_time as jitter_time,
+    reverse_time as reverse_time,
+    scale_time as scale_time,
+    warp_time as warp_time,
+)
 from ._voxel_grid import voxel_grid as voxel_grid
 from ._write import write_gestures as write_gestures
