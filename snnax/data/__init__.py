@@ -1,7 +1,8 @@
 """Data: recordings of event cameras, a synthetic gesture set in the layout of DVS Gesture, and small spiking tasks.
 
 - Recordings: `Events`, a pytree of padded arrays; `pad_events`, `stack_events`, `join_events`.
-- As frames: `bin_events` (`Counts`, `Clipped`, `Binary`, `Signed`), `voxel_grid`, `time_surface`.
+- As frames: `bin_events` (`Counts`, `Clipped`, `Binary`, `Signed`), `voxel_grid`, `time_surface`; `pack_frames`, whose
+  bytes `snn.Unpack` takes.
 - Augmentation on the device, from events to events: `shift`, `flip_x`, `flip_y`, `flip_polarity`, `reverse_time`,
   `rotate`, `crop`, `crop_time`, `scale_time`, `warp_time`, `jitter_time`, `drop_events`, `drop_by_area`,
   `drop_by_time`, `add_noise`, `mix_events`; `sometimes` applies one at random. Fewer pixels: `downsample`,
@@ -57,6 +58,7 @@ from ._moving import (
     rotate as rotate,
     shift as shift,
 )
+from ._packing import pack_frames as pack_frames
 from ._patterns import poisson_patterns as poisson_patterns
 from ._randman import randman as randman
 from ._time_surface import time_surface as time_surface
