@@ -4,7 +4,7 @@ small spiking tasks.
 A source is anything with a length and examples by number, mappings from names to arrays. `DVSGesture`, `NMNIST`, `SHD`,
 `SSC`, `CIFAR10DVS` and `FromTonic` give `"events"`, structured arrays with `x`, `y`, `t` in microseconds and `p`;
 `SpokenDigits` gives sound, `SequentialMNIST` pixels. `Windows` cuts recordings, `Mapped` changes examples, `Cached`
-keeps them on disk, `leave_out` divides them by speaker.
+keeps them on disk, `leave_out` divides them by speaker. `unpack` unpacks what was fetched by hand.
 
 Files are checked before they are read: what is wrong with one is a `MalformedFileError` or an `UnsafeFileError`.
 
@@ -53,5 +53,6 @@ from ._shd import SHD as SHD, SSC as SSC
 from ._splits import leave_out as leave_out
 from ._spoken_digits import SpokenDigits as SpokenDigits
 from ._tonic import CIFAR10DVS as CIFAR10DVS, FromTonic as FromTonic
+from ._unpack import unpack as unpack
 from ._windows import Windows as Windows
 from ._write import write_gestures as write_gestures
