@@ -56,6 +56,13 @@ class GetKey:
         return f"GetKey(seed={self.seed}, calls={self.calls})"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forgetful():
+    """Lets go of what a file has compiled: thousands of programs need more memory maps than a process may have."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def unchecked():
     """Without jaxtyping's checks, as users run the library: for the messages of the library's own checks."""

@@ -77,6 +77,7 @@ LINEAR = {
     "LI": lambda a, b: snn.LI([a, b], gain=[snn.UnityGain(), jnp.array(1.3)], rest=-0.1),
     "SimpleLIF": lambda a, b: snn.SimpleLIF(a, threshold=jnp.array(0.8), **FLAT),
     "LIF": lambda a, b: snn.LIF([a, b], gain=[jnp.array(1.5), snn.UnityGain()], rest=0.1, **FLAT),
+    "DoubleExpLIF": lambda a, b: snn.DoubleExpLIF([a, b, jnp.array(0.6)], rest=0.1, **FLAT),
     "SimpleIAF": lambda a, b: snn.SimpleIAF(gain=0.2, leak=jnp.array(0.01), **FLAT),
     "IAF": lambda a, b: snn.IAF(a, leak=0.01, gain=[jnp.array(0.05), 1.0], **FLAT),
     "ResonateAndFire": lambda a, b: snn.ResonateAndFire(a, 0.05 * b, gain=jnp.array(0.5), **FLAT),

@@ -10,7 +10,7 @@ import optax
 import pytest
 from test_readme import README, code_blocks, examples
 
-from snnax import data, functional, snn
+from snnax import data, functional, snn, train
 
 DOCS = sorted((README.parent / "docs").glob("*.rst"))
 BY_NAME = pytest.mark.parametrize("path", DOCS, ids=lambda path: path.stem)
@@ -20,6 +20,7 @@ MODULES = {
     "functional": functional,
     "surrogate": functional.surrogate,
     "data": data,
+    "train": train,
     "eqx": eqx,
     "jax": jax,
     "jnp": jnp,
@@ -30,7 +31,8 @@ FUNCTIONS = {name: f for name, f in vars(functional).items() if callable(f) and 
 
 
 @BY_NAME
-def test_every_code_block_of_a_document_runs_in_order(path):
+def test_every_code_block_of_a_document_runs_in_order(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for the files that it makes
     names = {}
     for block in code_blocks(path):
         exec(compile(block, path.name, "exec"), names)

@@ -83,7 +83,7 @@ def test_every_layer_of_the_battery_is_summed_up(name):
     states = jax.eval_shape(lambda key: model.init_state(case.in_shape, key), jr.key(0))
     assert found.state == sum(leaf.size for leaf in jax.tree.leaves(states))
     assert all(line.state >= 0 and line.trained >= 0 and line.fixed >= 0 for line in found.layers)
-    _, outs = jax.eval_shape(lambda s, x, key: model(s, x, key), states, jnp.ones((12, *case.in_shape)), jr.key(0))
+    _, outs = jax.eval_shape(lambda s, x, key: model(s, x, key), states, jnp.ones((6, *case.in_shape)), jr.key(0))
     assert found.layers[1].out_shape == jax.tree.leaves(outs)[-1].shape[1:]
 
 

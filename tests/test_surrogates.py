@@ -234,6 +234,19 @@ def test_the_gradient_of_a_trained_slope_is_that_of_the_antiderivative(kind):
 
 
 @KINDS
+def test_a_slope_may_be_held_in_a_range_by_a_logistic_function(kind):
+    spike = kind(snn.Logistic(2.0, low=0.5, high=5.0))
+    x = jnp.asarray(GRID)
+    np.testing.assert_allclose(spike.derivative(x), kind(2.0).derivative(x), rtol=1e-4, atol=1e-6)
+    raw, (by_slope, by_raw) = (
+        spike.slope.raw,
+        (eqx.filter_grad(lambda s: jnp.sum(s(x) * jnp.cos(x + 1)))(s).slope for s in (kind(jnp.array(2.0)), spike)),
+    )
+    share = float(jax.nn.sigmoid(raw))
+    assert float(by_raw.raw) == pytest.approx(float(by_slope) * 4.5 * share * (1 - share), rel=1e-3, abs=1e-6)
+
+
+@KINDS
 def test_a_constant_slope_has_no_gradient_and_a_fixed_one_a_gradient_of_zero(kind):
     fixed = kind(snn.Fixed(jnp.array(2.0)))
     assert float(eqx.filter_grad(lambda spike: spike(jnp.array(0.3)))(fixed).slope.value) == 0.0

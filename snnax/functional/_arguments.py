@@ -100,3 +100,8 @@ def as_trains(owner: str, name: str, value: ArrayLike) -> Array:
 def check_steps(owner: str, steps: int) -> None:
     if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool) or steps < 1:
         raise ValueError(f"`{owner}`: `steps` must be the number of time steps, 1 or more, got {steps!r}.")
+
+
+def check_count(owner: str, name: str, value: int, least: int) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise ValueError(f"`{owner}`: `{name}` must be a whole number, {least} or more, got {value!r}.")

@@ -9,7 +9,7 @@
 - Gated cells: `SpikingLSTM`, `SpikingGRU`, `SpikingConvLSTM2d`. Competition: `WinnerTakeAll`.
 - Phasors: `PhasorLinear`, `Phasor`, `SpikingPhasor`.
 - What happens at a spike: `ResetToValue`, `SubtractReset`, `NoReset`, `DelayedSubtractReset`.
-- Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`.
+- Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`, `in_precision`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
 - Layers without state: `Flatten`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`,
@@ -95,6 +95,7 @@ from ._pooling import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
 )
+from ._precision import in_precision as in_precision
 from ._psn import PSN as PSN, SlidingPSN as SlidingPSN
 from ._qif import QIF as QIF
 from ._recurrent import Recurrent as Recurrent

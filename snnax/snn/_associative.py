@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from . import _node
 from ._layer import StatefulLayer, name_of
-from ._node import Nest
+from ._node import Composite, Nest
 from ._spiking import SpikingLayer
 
 
@@ -28,12 +30,12 @@ class Associative(Nest):
     arXiv:1709.04057, for the scan.
     """
 
-    layer: StatefulLayer
+    layer: Any
 
     def __init__(self, layer: StatefulLayer):
         """**Arguments:** `layer`: one that has such a form: `SimpleLI`, `LI`, `LRU`, `S5`, `AssociativeMemory`, and
-        `SimpleLIF`, `LIF`, `SimpleIAF`, `IAF`, `ResonateAndFire` with `reset=snn.NoReset()` and without refractory
-        period.
+        `SimpleLIF`, `LIF`, `DoubleExpLIF`, `SimpleIAF`, `IAF`, `ResonateAndFire` with `reset=snn.NoReset()` and without
+        refractory period.
         """
         if not isinstance(layer, StatefulLayer) or not hasattr(layer, "in_parallel"):
             raise TypeError(
@@ -51,12 +53,21 @@ class Associative(Nest):
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> PyTree:
         """The state of the layer."""
-        return self.layer.init_state(in_shape, key)
+        x = jax.ShapeDtypeStruct(tuple(in_shape), _node.input_dtype(self.children, self.children))
+        return _node.begin("snn.Associative", "the layer", self.layer, x, key)[0]
 
     def __call__(self, state: PyTree, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[PyTree, Array]:
         """A step of the layer. **Arguments** and **returns** are the layer's."""
-        return self.layer(state, x, key=key)
+        state, out, _ = _node.advance(
+            "snn.Associative", "the layer", self.layer, state, x, key, _node.nothing(self.layer)
+        )
+        return state, out
 
     def over_time(self, state: PyTree, xs: Array, *, keys: Array | None = None) -> tuple[PyTree, Array]:
         """All steps at once. **Arguments** and **returns** as for every layer."""
-        return self.layer.in_parallel(state, xs, keys=keys)  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(self.layer, Composite):  # a recorder in the layer's place, which watches its steps
+            state, outs, _ = _node.sweep(
+                "snn.Associative", "the layer", self.layer, state, xs, keys, _node.nothing(self.layer)
+            )
+            return state, outs
+        return self.layer.in_parallel(state, xs, keys=keys)

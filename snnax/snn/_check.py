@@ -12,11 +12,12 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .._parameter import Fixed, map_modules, trainable
+from .._parameter import trainable
 from ._container import States
 from ._layer import StatefulLayer, name_of
 from ._node import whole_sequences
 from ._plan import AbstractPlan, Chunked, LayerByLayer, StepByStep
+from ._precision import in_precision
 from ._sequential import Sequential
 
 
@@ -135,7 +136,7 @@ def _check_dtypes(owner: str, layer: Any, in_shape: Sequence[int], key: PRNGKeyA
     if not isinstance(layer, StatefulLayer):
         return
     for dtype in (jnp.float32, jnp.bfloat16):
-        cast = map_modules(functools.partial(_weights_in, dtype=dtype), layer)
+        cast = in_precision(layer, dtype)
         state = cast.init_state(tuple(in_shape), key)
         x = jax.ShapeDtypeStruct(tuple(in_shape), dtype)
         _, out = jax.eval_shape(functools.partial(_step_of, cast), state, x, key)
@@ -148,17 +149,6 @@ def _check_dtypes(owner: str, layer: Any, in_shape: Sequence[int], key: PRNGKeyA
 
 def _step_of(layer: StatefulLayer, state: PyTree, x: Array, key: PRNGKeyArray) -> tuple[PyTree, Array]:
     return layer(state, x, key=key)
-
-
-def _weights_in(module: eqx.Module, dtype: Any) -> eqx.Module:
-    """The weights of a module without state in a dtype; neurons keep theirs."""
-    if isinstance(module, (StatefulLayer, Fixed)):
-        return module
-
-    def cast(leaf):
-        return leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
-
-    return jax.tree.map(cast, module, is_leaf=lambda node: node is not module and isinstance(node, eqx.Module))
 
 
 def _difference(a: PyTree, b: PyTree) -> str | None:

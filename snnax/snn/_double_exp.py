@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import DECAY, acting, as_parameter, parameter
-from ._filter import Gain, Parameter, UnityGain, as_decays, as_gains, leaky, split
+from ._filter import Gain, Parameter, UnityGain, as_decays, as_gains, leaky, leaky_over_time, split
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
 
 _BITS = 12
@@ -110,6 +110,19 @@ class DoubleExpLIF(SpikingLayer):
 
         **Returns:** the new state, and the spikes, of the shape and dtype of `x`.
         """
+        r, i, v = self._filtered(leaky, state, x)
+        spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
+        return DoubleExpState(v, i, r, countdown), in_activation_dtype(spike, x)
+
+    def in_parallel(
+        self, state: DoubleExpState, xs: Array, *, keys: Array | None = None
+    ) -> tuple[DoubleExpState, Array]:
+        """All steps at once, as `over_time`; see `snn.Associative`."""
+        r, i, v = self._filtered(leaky_over_time, state, xs)
+        return DoubleExpState(v[-1], i[-1], r[-1], None), in_activation_dtype(self.fire_at_once(v, keys), xs)
+
+    def _filtered(self, leaky: Callable, state: DoubleExpState, x: Array) -> tuple[Array, Array, Array]:
+        """The rise, the current and the potential that `leaky` makes of the input, in one step or in all."""
         dtype = state.v.dtype
         membrane, fall, rise = self.decay_constants
         first = second = self.gain[1]
@@ -117,6 +130,4 @@ class DoubleExpLIF(SpikingLayer):
             first, second = 1.0, acting(second, dtype) / _peak(acting(fall, dtype, DECAY), acting(rise, dtype, DECAY))
         r = leaky(state.rise, in_state_dtype(x, state.v), rise, first)
         i = leaky(state.i, r, fall, second)
-        v = leaky(state.v, i, membrane, self.gain[0], self.rest)
-        spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
-        return DoubleExpState(v, i, r, countdown), in_activation_dtype(spike, x)
+        return r, i, leaky(state.v, i, membrane, self.gain[0], self.rest)

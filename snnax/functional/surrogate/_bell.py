@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..._parameter import Fixed
-from ._slope import Sloped, slope_of
+from ._slope import Parameter, Sloped, slope_of
 
 
 class SuperSpike(Sloped):
@@ -16,7 +15,7 @@ class SuperSpike(Sloped):
     Source: F. Zenke and S. Ganguli 2018, doi:10.1162/neco_a_01086 (with the square, which the original SNNAX lacked).
     """
 
-    slope: float | Array | Fixed = slope_of("SuperSpike", 10.0)
+    slope: Parameter = slope_of("SuperSpike", 10.0)
 
     def derivative(self, x: Array) -> Array:
         return 1 / (1 + self._k(x) * jnp.abs(x)) ** 2
@@ -26,7 +25,7 @@ class SuperSpike(Sloped):
         return 1 / k + x / (1 + k * jnp.abs(x))
 
 
-class Logistic(Sloped):
+class LogisticBell(Sloped):
     """What `Sigmoid` and `EscapeNoise` share."""
 
     def derivative(self, x: Array) -> Array:
@@ -37,7 +36,7 @@ class Logistic(Sloped):
         return jax.nn.sigmoid(self._k(x) * x)
 
 
-class Sigmoid(Logistic):
+class Sigmoid(LogisticBell):
     r"""The derivative of the logistic function, with peak $k/4$ and area 1.
 
     $$h(x) = k\,\sigma(kx)\,\sigma(-kx), \qquad H(x) = \sigma(kx)$$
@@ -47,7 +46,7 @@ class Sigmoid(Logistic):
     Source: E. Neftci, H. Mostafa and F. Zenke 2019, doi:10.1109/MSP.2019.2931595.
     """
 
-    slope: float | Array | Fixed = slope_of("Sigmoid", 4.0)
+    slope: Parameter = slope_of("Sigmoid", 4.0)
 
 
 class Tanh(Sloped):
@@ -60,7 +59,7 @@ class Tanh(Sloped):
     Source: the hyperbolic tangent in place of the step, as in Spyx's `axn.tanh`, which lacks the factor $k$.
     """
 
-    slope: float | Array | Fixed = slope_of("Tanh", 2.0)
+    slope: Parameter = slope_of("Tanh", 2.0)
 
     def derivative(self, x: Array) -> Array:
         k = self._k(x)
@@ -79,7 +78,7 @@ class ArcTan(Sloped):
     Source: W. Fang et al. 2021, arXiv:2007.05785. This is the form of snnTorch's `atan` and SpikingJelly's `ATan`.
     """
 
-    slope: float | Array | Fixed = slope_of("ArcTan", 2.0)
+    slope: Parameter = slope_of("ArcTan", 2.0)
 
     def derivative(self, x: Array) -> Array:
         k = self._k(x)
@@ -100,7 +99,7 @@ class Exponential(Sloped):
     Source: S. Shrestha and G. Orchard 2018 (SLAYER), arXiv:1810.08646.
     """
 
-    slope: float | Array | Fixed = slope_of("Exponential", 2.0)
+    slope: Parameter = slope_of("Exponential", 2.0)
 
     def derivative(self, x: Array) -> Array:
         k = self._k(x)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..._parameter import POSITIVE, REAL, Fixed, acting
-from ._slope import Sloped, parameter_of, slope_of
+from ..._parameter import POSITIVE, REAL, acting
+from ._slope import Parameter, Sloped, parameter_of, slope_of
 
 
 def _density(z: Array) -> Array:
@@ -29,7 +29,7 @@ class Gaussian(Sloped):
     Source: B. Yin, F. Corradi and S. Bohté 2021, doi:10.1038/s42256-021-00397-w, with $\sigma = 0.5$.
     """
 
-    slope: float | Array | Fixed = slope_of("Gaussian", 2.0)
+    slope: Parameter = slope_of("Gaussian", 2.0)
 
     def derivative(self, x: Array) -> Array:
         k = self._k(x)
@@ -54,9 +54,9 @@ class MultiGaussian(Sloped):
     in units of $\sigma$, default 6.
     """
 
-    slope: float | Array | Fixed = slope_of("MultiGaussian", 2.0)
-    height: float | Array | Fixed = parameter_of("MultiGaussian", "height", 0.15, REAL)
-    width: float | Array | Fixed = parameter_of("MultiGaussian", "width", 6.0)
+    slope: Parameter = slope_of("MultiGaussian", 2.0)
+    height: Parameter = parameter_of("MultiGaussian", "height", 0.15, REAL)
+    width: Parameter = parameter_of("MultiGaussian", "width", 6.0)
 
     def _lobes(self, x: Array) -> tuple[Array, Array]:
         return acting(self.height, x.dtype), acting(self.width, x.dtype, POSITIVE)

@@ -6,9 +6,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..._parameter import POSITIVE, Fixed, acting
+from ..._parameter import POSITIVE, acting
 from ._bell import SuperSpike
-from ._slope import parameter_of
+from ._slope import Parameter, parameter_of
 from ._surrogate import AbstractRandomSurrogate, AbstractSurrogate, check_single
 
 
@@ -37,7 +37,7 @@ class Ternary(AbstractSurrogate):
     """
 
     surrogate: AbstractSurrogate = SuperSpike()
-    gap: float | Array | Fixed = parameter_of("Ternary", "gap", 2.0)
+    gap: Parameter = parameter_of("Ternary", "gap", 2.0)
 
     def __check_init__(self):
         _check_inner("Ternary", self.surrogate)
@@ -77,7 +77,7 @@ class MultiLevel(AbstractSurrogate):
 
     levels: int = eqx.field(static=True)
     surrogate: AbstractSurrogate = SuperSpike()
-    step: float | Array | Fixed = parameter_of("MultiLevel", "step", 1.0)
+    step: Parameter = parameter_of("MultiLevel", "step", 1.0)
 
     def __check_init__(self):
         if not isinstance(self.levels, int) or isinstance(self.levels, bool) or self.levels < 1:

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..._parameter import REAL, Fixed, acting
-from ._slope import Sloped, parameter_of, slope_of
+from ..._parameter import REAL, acting
+from ._slope import Parameter, Sloped, parameter_of, slope_of
 from ._surrogate import AbstractSurrogate
 
 
@@ -38,7 +38,7 @@ class LeakyStep(AbstractSurrogate):
     **Arguments:** `leak`: $a$, the derivative below the threshold, default 0.1.
     """
 
-    leak: float | Array | Fixed = parameter_of("LeakyStep", "leak", 0.1, REAL)
+    leak: Parameter = parameter_of("LeakyStep", "leak", 0.1, REAL)
 
     def derivative(self, x: Array) -> Array:
         return jnp.where(x >= 0, jnp.ones((), x.dtype), acting(self.leak, x.dtype))
@@ -56,7 +56,7 @@ class LogTailed(Sloped):
     Source: Z. Cai et al. 2017 (the log-tailed ReLU), arXiv:1702.00953, with $k = 1$.
     """
 
-    slope: float | Array | Fixed = slope_of("LogTailed", 1.0)
+    slope: Parameter = slope_of("LogTailed", 1.0)
 
     def derivative(self, x: Array) -> Array:
         return jnp.where(x < 0, jnp.zeros((), x.dtype), 1 / jnp.maximum(self._k(x) * x, 1))

@@ -4,14 +4,14 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, PRNGKeyArray
 
-from ..._parameter import POSITIVE, REAL, Fixed, acting
-from ._bell import Logistic
+from ..._parameter import POSITIVE, REAL, acting
+from ._bell import LogisticBell
 from ._one_sided import LeakyStep
-from ._slope import parameter_of, slope_of
+from ._slope import Parameter, parameter_of, slope_of
 from ._surrogate import AbstractRandomSurrogate, AbstractSurrogate
 
 
-class EscapeNoise(AbstractRandomSurrogate, Logistic):
+class EscapeNoise(AbstractRandomSurrogate, LogisticBell):
     r"""Fires at random, more often the nearer the threshold, as if that had logistic noise.
 
     $$P(s = 1) = \sigma(kx), \qquad h(x) = k\,\sigma(kx)\,\sigma(-kx), \qquad H(x) = \sigma(kx)$$
@@ -23,7 +23,7 @@ class EscapeNoise(AbstractRandomSurrogate, Logistic):
     arXiv:2305.16044.
     """
 
-    slope: float | Array | Fixed = slope_of("EscapeNoise", 4.0)
+    slope: Parameter = slope_of("EscapeNoise", 4.0)
 
     def draw(self, x: Array, key: PRNGKeyArray) -> AbstractSurrogate:
         # In float32 at least: the 8 bits of a bfloat16 would round the probability.
@@ -61,8 +61,8 @@ class StochasticSpike(AbstractRandomSurrogate):
     **Arguments:** `mean`: $\mu$, default 0. `variance`: $\sigma^2 > 0$, default 0.0033.
     """
 
-    mean: float | Array | Fixed = parameter_of("StochasticSpike", "mean", 0.0, REAL)
-    variance: float | Array | Fixed = parameter_of("StochasticSpike", "variance", 0.0033)
+    mean: Parameter = parameter_of("StochasticSpike", "mean", 0.0, REAL)
+    variance: Parameter = parameter_of("StochasticSpike", "variance", 0.0033)
 
     def draw(self, x: Array, key: PRNGKeyArray) -> AbstractSurrogate:
         deviation = jnp.sqrt(acting(self.variance, x.dtype, POSITIVE))

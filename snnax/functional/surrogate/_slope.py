@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ..._parameter import POSITIVE, Fixed, Interval, acting, as_parameter, map_modules
+from ..._parameter import POSITIVE, Fixed, Interval, Logistic, acting, as_parameter, map_modules
 from ._surrogate import AbstractSurrogate
+
+Parameter = float | Array | Fixed | Logistic
 
 
 def parameter_of(owner: str, name: str, default: float, interval: Interval = POSITIVE):
@@ -27,7 +29,7 @@ def slope_of(owner: str, default: float):
 class Sloped(AbstractSurrogate):
     """A surrogate with a `slope` $k > 0$: larger is narrower."""
 
-    slope: eqx.AbstractVar[float | Array | Fixed]
+    slope: eqx.AbstractVar[Parameter]
 
     def _k(self, x: Array) -> Array:
         return acting(self.slope, x.dtype, POSITIVE)

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..._parameter import POSITIVE, Fixed, acting
-from ._slope import Sloped, parameter_of, slope_of
+from ..._parameter import POSITIVE, acting
+from ._slope import Parameter, Sloped, parameter_of, slope_of
 
 
 class Triangular(Sloped):
@@ -16,7 +16,7 @@ class Triangular(Sloped):
     Source: S. Esser et al. 2016, doi:10.1073/pnas.1604850113; G. Bellec et al. 2018, arXiv:1803.09574.
     """
 
-    slope: float | Array | Fixed = slope_of("Triangular", 1.0)
+    slope: Parameter = slope_of("Triangular", 1.0)
 
     def derivative(self, x: Array) -> Array:
         return jnp.maximum(1 - self._k(x) * jnp.abs(x), 0)
@@ -35,7 +35,7 @@ class Boxcar(Sloped):
     Source: Y. Wu et al. 2018 ("rectangular"), doi:10.3389/fnins.2018.00331.
     """
 
-    slope: float | Array | Fixed = slope_of("Boxcar", 1.0)
+    slope: Parameter = slope_of("Boxcar", 1.0)
 
     def derivative(self, x: Array) -> Array:
         k = self._k(x)
@@ -58,8 +58,8 @@ class SparseFastSigmoid(Sloped):
     **Arguments:** `slope`: $k > 0$, default 10. `window`: $w > 0$, in units of the potential, default 1.
     """
 
-    slope: float | Array | Fixed = slope_of("SparseFastSigmoid", 10.0)
-    window: float | Array | Fixed = parameter_of("SparseFastSigmoid", "window", 1.0)
+    slope: Parameter = slope_of("SparseFastSigmoid", 10.0)
+    window: Parameter = parameter_of("SparseFastSigmoid", "window", 1.0)
 
     def _w(self, x: Array) -> Array:
         return acting(self.window, x.dtype, POSITIVE)
