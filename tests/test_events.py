@@ -307,3 +307,24 @@ def test_a_recording_is_a_pytree_whose_sensor_is_static():
 
     times(events), times(made([(4, 4, 4, 1)])), times(made([(0, 0, 4, 1)], (9, 5, 2)))
     assert traces == [SENSOR, (9, 5, 2)]
+
+
+def test_a_loader_gives_batches_of_recordings():
+    source = [{"events": structured([(i, 0, t, 1) for t in range(i)]), "label": i} for i in range(6)]
+
+    def padded(example):
+        return example | {"events": data.Events.from_structured(example["events"], SENSOR, capacity=CAPACITY)}
+
+    loader = data.Loader(data.Mapped(source, padded), batch_size=2, seed=0)
+    labels = []
+    for batch in loader.epoch(0, place=jax.device_put):
+        frames, outside = jax.jit(jax.vmap(lambda events: data.bin_events(events, 1, 10)))(batch["events"])
+        np.testing.assert_array_equal(frames.sum((1, 2, 3, 4)), batch["label"])
+        labels += batch["label"].tolist()
+    assert sorted(labels) == list(range(6)) and not outside.any()
+
+
+def test_a_loader_refuses_recordings_of_different_capacities(unchecked):
+    source = [{"events": made([], capacity=n)} for n in (4, 3)]
+    with pytest.raises(ValueError, match=r"under 'events' have the capacities \[3, 4\]. .* `data.pad_events"):
+        next(data.Loader(source, 2, prefetch=0).epoch(0))

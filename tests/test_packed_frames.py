@@ -120,6 +120,8 @@ def test_a_bfloat16_network_unpacks_to_bfloat16():
     _, expected = plain(plain.init_state(FRAME), frames.astype(jnp.bfloat16))
     assert outs[0].dtype == outs[-1].dtype == jnp.bfloat16
     allclose(outs[1:], expected, rtol=0, atol=0)
+    mixed = snn.in_precision(network([snn.Unpack(13)]), jnp.bfloat16)
+    allclose(mixed(mixed.init_state(PACKED), data.pack_frames(frames))[1][:2], outs[:2], rtol=0, atol=0)
 
 
 def arrays_of(jaxpr):
