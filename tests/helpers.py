@@ -353,6 +353,7 @@ LAYERS = {
         lambda: snn.Sequential(snn.SumPool2d(2), snn.SpikingMaxPool2d(2, threshold=jnp.array(1.5)), snn.Flatten()),
         MAPS,
     ),
+    "Unpack": Case(lambda: snn.Sequential(snn.Unpack(20), linear(20, 4), snn.SimpleLIF(0.9)), VECTOR),
     "SumPool1d, SpikingMaxPool1d": Case(lambda: snn.Sequential(snn.SumPool1d(2), snn.SpikingMaxPool1d(2, 2)), (2, 5)),
     "TraceMaxPool1d, padded": Case(lambda: snn.TraceMaxPool1d(3, 2, 1, decay_constant=0.8), (2, 5)),
     "TraceMaxPool2d": Case(lambda: snn.TraceMaxPool2d(2, 2, decay_constant=snn.Fixed(per_channel(0.5, 1.0))), MAPS),

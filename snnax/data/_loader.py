@@ -9,15 +9,16 @@ import jax
 import numpy as np
 
 from ..functional._arguments import check_count
+from ._events import Events, stack_events
 
 T = TypeVar("T")
 Example = Mapping[str, Any]
-Batch = dict[str, np.ndarray]
+Batch = dict[str, Any]
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Examples by number: a length, and for each number a mapping from names to arrays and numbers."""
+    """Examples by number: a length, and for each number a mapping from names to arrays, numbers and `data.Events`."""
 
     def __len__(self) -> int: ...
 
@@ -206,7 +207,7 @@ class Loader:
     def _from_examples(self, examples: list[Example]) -> Batch:
         for example in examples:
             self._check_names(example.keys(), examples[0].keys())
-        batch = {name: self._stacked(name, [np.asarray(one[name]) for one in examples]) for name in examples[0]}
+        batch = {name: self._together(name, [one[name] for one in examples]) for name in examples[0]}
         if self.pad:
             batch["length"] = np.array([self._length(example) for example in examples], np.int32)
         return batch
@@ -227,6 +228,17 @@ class Loader:
         if len(set(lengths.values())) > 1:
             raise ValueError(f"`data.Loader`: the arrays in `pad` must have one length in each example, got {lengths}.")
         return lengths[self.pad[0]]
+
+    def _together(self, name: str, values: list[Any]) -> Any:
+        if not isinstance(values[0], Events):
+            return self._stacked(name, [np.asarray(value) for value in values])
+        capacities = sorted({events.capacity for events in values})
+        if len(capacities) > 1:
+            raise ValueError(
+                f"`data.Loader`: the recordings under {name!r} have the capacities {capacities}. Give all of them the "
+                "same, so that what takes the batches is compiled once: `data.pad_events(events, capacity)`."
+            )
+        return stack_events(values)
 
     def _stacked(self, name: str, arrays: list[np.ndarray]) -> np.ndarray:
         padded = name in self.pad

@@ -13,8 +13,8 @@
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
 - Layers without state: `Flatten`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`,
-  `GradedSpikes`, `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`, `LayerNorm`, `GroupNorm`
-  and `WeightNorm` among them.
+  `Unpack`, `GradedSpikes`, `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`, `LayerNorm`,
+  `GroupNorm` and `WeightNorm` among them.
 - Max pooling over time: `TraceMaxPool1d`, `TraceMaxPool2d`. Dropout with one mask for a sequence: `SequenceDropout`.
 - Batch normalisation: `BatchNorm`, `BatchNormThroughTime`, `ThresholdDependentBatchNorm`, `TemporalEffectiveBatchNorm`;
   `estimate_norms` sets their statistics.
@@ -121,6 +121,7 @@ from ._summary import Summary as Summary, summary as summary
 from ._topology import Edge as Edge
 from ._trace_pooling import TraceMaxPool1d as TraceMaxPool1d, TraceMaxPool2d as TraceMaxPool2d
 from ._two_compartment import TwoCompartment as TwoCompartment
+from ._unpack import Unpack as Unpack
 from ._weight_standardisation import WeightStandardised as WeightStandardised
 from ._winner_take_all import WinnerTakeAll as WinnerTakeAll
 

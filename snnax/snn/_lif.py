@@ -34,9 +34,10 @@ class SimpleLIF(SpikingLayer):
     $$v_t = v_0 + \alpha\,(v_{t-1} - v_0) + g\,x_t, \qquad s_t = [v_t \ge \theta]$$
 
     after which `reset` acts on $v_t$. `nir.LIF` with $\alpha = 1 - dt/\tau$, $g = r\,dt/\tau$ and $v_0 =
-    v_\text{leak}$; Norse's `LIFBox`; snnTorch's `Leaky` with `reset_delay=False` (its default resets a step later);
-    Spyx's `LIF` fires a step later than this. `snn.SimpleLIF(snn.Logistic(0.9))` is the parametric LIF (W. Fang et al.
-    2021, arXiv:2007.05785); `snn.SimpleLIF.from_rc` makes the neuron of a resistance and a capacitance.
+    v_\text{leak}$; Norse's `LIFBox`; snnTorch's `Leaky` with `reset_delay=False` for `reset=snn.DelayedSubtractReset()`
+    (its default resets a step later); Spyx's `LIF` fires a step later than this. `snn.SimpleLIF(snn.Logistic(0.9))` is
+    the parametric LIF (W. Fang et al. 2021, arXiv:2007.05785); `snn.SimpleLIF.from_rc` makes the neuron of a resistance
+    and a capacitance.
 
     Source: L. Lapicque 1907; W. Gerstner et al., Neuronal Dynamics (2014), section 1.3.
     """
@@ -130,7 +131,8 @@ class LIF(SpikingLayer):
 
     after which `reset` acts on $v_t$; the current goes on. The potential takes the new current, so that an input acts
     in its own step. `nir.CubaLIF` with $\beta = 1 - dt/\tau_\text{syn}$, $\alpha = 1 - dt/\tau_\text{mem}$,
-    $g_i = w_\text{in}\,dt/\tau_\text{syn}$, $g_v = r\,dt/\tau_\text{mem}$; snnTorch's `Synaptic`, Spyx's `CuBaLIF`.
+    $g_i = w_\text{in}\,dt/\tau_\text{syn}$, $g_v = r\,dt/\tau_\text{mem}$; snnTorch's `Synaptic` with
+    `reset_delay=False` for `reset=snn.DelayedSubtractReset()`, Spyx's `CuBaLIF` for `reset=snn.SubtractReset()`.
 
     Source: W. Gerstner et al., Neuronal Dynamics (2014), sections 1.3 and 3.1.
     """

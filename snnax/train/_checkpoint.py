@@ -143,7 +143,8 @@ def _read_header(path: str | os.PathLike, file: BinaryIO) -> dict[str, Any]:
     file.seek(len(first))
     try:
         header = json.loads(file.read(length))
-        right = isinstance(header["config"], dict) and all(map(_is_description, header["leaves"]))
+        config, leaves = header["config"], header["leaves"]
+        right = isinstance(config, dict) and isinstance(leaves, list) and all(map(_is_description, leaves))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its header cannot be read ({type(error).__name__}: {error}).") from error
     if not right:
