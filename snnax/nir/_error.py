@@ -1,0 +1,15 @@
+from types import ModuleType
+
+
+class NIRImportError(ValueError):
+    """A NIR graph that is damaged, not to be trusted, or without a meaning here. The message names the file and the
+    node."""
+
+
+def import_nir(owner: str) -> ModuleType:
+    """The package `nir`, which is an extra."""
+    try:
+        import nir
+    except ImportError as error:
+        raise ImportError(f'`{owner}` needs nir, and {error.name} is not here: pip install "snnax[nir]"') from error
+    return nir
