@@ -6,6 +6,10 @@ class NIRImportError(ValueError):
     node."""
 
 
+class NIRExportError(ValueError):
+    """A network that NIR cannot express. The message names the node and says what to do."""
+
+
 def import_nir(owner: str) -> ModuleType:
     """The package `nir`, which is an extra."""
     try:
