@@ -19,12 +19,12 @@ def check_hdf5(owner: str, path, *, vlen: Iterable[str] = (), limit: int = LIMIT
 
     That happens in another process, because HDF5's library crashes on some damaged files and loops on others. Refused
     are soft and external links, values in other files, virtual arrays, cycles of groups, depth, object types other than
-    strings, arrays of more bytes than `limit` or than their stored bytes can make, more than `total` bytes of all
-    arrays together, and filters from plug-ins.
+    strings, arrays and texts of more bytes than `limit`, arrays of more than their stored bytes can make, more than
+    `total` bytes in all, and filters from plug-ins.
 
     **Arguments:** `owner`: who asks, for messages; `path`; `vlen`: the paths of arrays of lists of numbers, such as
     `"/spikes/times"`, which are objects too; `limit`: the most bytes of one array; `total`: of all that the file
-    gives, where an array with two names counts twice. Default: any number.
+    gives, where what has two names counts twice. Default: any number.
 
     **Returns:** the path. **Raises:** `FileNotFoundError`, `UnsafeFileError`, `MalformedFileError`.
     """

@@ -24,7 +24,7 @@ def walk(file, limit, total, vlen):
     import h5py
     from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]
 
-    groups, seen, objects, read = [("", file, 0)], set(), 0, 0
+    groups, seen, objects, given = [("", file, 0)], set(), 0, 0
     while groups:
         at, group, depth = groups.pop()
         address = h5o.get_info(group.id).addr
@@ -44,9 +44,9 @@ def walk(file, limit, total, vlen):
                 groups.append((here, found, depth + 1))
             elif isinstance(found, h5py.Dataset):
                 check(here, found, limit, vlen)
-                read += size(here, found, limit)
-                if total is not None and read > total:
-                    raise Unsafe(f"its arrays give more than {total} bytes")
+                text = h5py.check_string_dtype(found.dtype) is not None
+                most = min(limit if text else math.inf, math.inf if total is None else total - given)
+                given += size(here, found, most)
             else:
                 raise Unsafe(f"{here!r} is a {type(found).__name__}, neither a group nor an array")
 
@@ -76,17 +76,15 @@ def check(here, array, limit, vlen):
             )
 
 
-def size(here, array, limit):
-    """Reads an array, and gives its bytes. Strings and lists may be stored once and pointed to often."""
-    if array.dtype.kind != "O" or not array.shape:
-        value = array[()]
-        return len(value) if isinstance(value, bytes) else value.nbytes
+def size(here, array, most):
+    """Reads an array, and gives its bytes. A string or a list may be stored once and pointed to often."""
+    objects = array.dtype.kind == "O" and array.shape
     read = 0
-    for start in range(0, len(array), BLOCK):
-        for value in array[start : start + BLOCK].flat:
-            read += POINTER + (len(value) if isinstance(value, bytes) else value.nbytes)
-            if read > limit:
-                raise Unsafe(f"{here!r} gives more than {limit} bytes, many of them often")
+    for start in range(0, len(array) if objects else 1, BLOCK):
+        values = array[start : start + BLOCK].flat if objects else [array[()]]
+        read += sum(POINTER + (len(value) if isinstance(value, bytes) else value.nbytes) for value in values)
+        if read > most:
+            raise Unsafe(f"{here!r} gives more than the {most} bytes that are left for it")
     return read
 
 

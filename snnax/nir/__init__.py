@@ -1,5 +1,6 @@
 """NIR, the neuromorphic intermediate representation, in and out.
 
+<<<<<<< HEAD
 - `from_nir` makes a `snn.Graph` of a NIR graph or file; `to_nir` makes a NIR graph of a network, and `write` a file.
 - How time constants become decays: `ForwardEuler`, `ExponentialEuler`, `ImpulseInvariant`.
 - Which layer stands for which node: `Pair`, for layers and nodes of one's own, with the `Terms` that its functions are
@@ -17,5 +18,13 @@ from ._discretisation import (
 from ._error import NIRExportError as NIRExportError, NIRImportError as NIRImportError
 from ._from_nir import from_nir as from_nir
 from ._pairs import NotExpressible as NotExpressible, Pair as Pair, Terms as Terms
+=======
+- `read` reads a file of a stranger: the file is checked before it is opened, and then every value in it. `check_nodes`
+  checks a graph that is already here. What is wrong is a `NIRImportError`, which names the file and the node.
+"""
+
+from ._checking import check_nodes as check_nodes
+from ._error import NIRImportError as NIRImportError
+>>>>>>> nirsafe
 from ._reading import read as read
 from ._to_nir import to_nir as to_nir, write as write
