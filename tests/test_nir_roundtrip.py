@@ -1,5 +1,7 @@
 """What goes out to NIR and comes back computes the same."""
 
+from pathlib import Path
+
 import equinox as eqx
 import hypothesis
 import hypothesis.strategies as st
@@ -9,7 +11,6 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-import snnax.functional as F
 from snnax import snn
 
 nir = pytest.importorskip("nir")
@@ -126,9 +127,140 @@ def assert_equal(model, back, shape, key=0):
 def test_every_layer_that_nir_can_express_comes_back_the_same(name, tmp_path):
     layer, shape = LAYERS[name]()
     model = snn.Sequential(layer)
-    for dt in (1e-3, 2.5e-4):
-        back = there_and_back(model, shape, tmp_path / "x.nir", dt=dt)
-        assert_equal(model, back, shape)
-        again = there_and_back(back, shape, tmp_path / "y.nir", dt=dt)
-        assert_equal(model, again, shape)
+    back = there_and_back(model, shape, tmp_path / "x.nir", dt=1e-3)
+    assert_equal(model, back, shape)
+    again = snnax.nir.from_nir(snnax.nir.to_nir(back, shape, dt=2.5e-4), dt=2.5e-4)
+    assert_equal(model, again, shape)
     assert set(again.nodes) == set(back.nodes)
+
+
+@pytest.mark.parametrize("kind", [snnax.nir.ForwardEuler, snnax.nir.ExponentialEuler, snnax.nir.ImpulseInvariant])
+@pytest.mark.parametrize("reset", [None, snn.SubtractReset(), snn.DelayedSubtractReset(), snn.NoReset()])
+def test_whatever_the_terms_are_the_same_ones_bring_the_network_back(kind, reset, tmp_path):
+    options = {"threshold": 0.7} if reset is None else {"reset": reset, "threshold": 0.7}
+    model = snn.Sequential(
+        linear(4, 5), snn.LIF([0.9, 0.8], gain=0.4, **options), snn.SimpleIAF(gain=0.6, **options), snn.SimpleLI(0.7)
+    )
+    terms = {"dt": 1e-3, "discretisation": kind(), "reset": reset, "if_dt": 1.0}
+    assert_equal(model, there_and_back(model, (4,), tmp_path / "x.nir", **terms), (4,))
+
+
+def test_a_network_of_convolutions_comes_back_the_same(tmp_path):
+    model = snn.Sequential(
+        conv(2, 4, 3, padding=1),
+        snn.LIF([0.9, 0.8], gain=0.5),
+        snn.SumPool2d(2, 2),
+        snn.Residual(snn.Sequential(conv(4, 4, 3, padding=1, key=1), snn.SimpleLIF(0.9, threshold=0.5))),
+        snn.Flatten(),
+        snn.Recurrent(snn.SimpleLIF(0.8, threshold=0.5), linear(64, 64)),
+        linear(64, 3),
+        snn.SimpleLI(0.9),
+    )
+    assert_equal(model, there_and_back(model, (2, 8, 8), tmp_path / "x.nir", dt=1e-3), (2, 8, 8))
+
+
+NEURONS = [
+    lambda key: snn.SimpleLIF(DECAY, (3,), gain=GAIN, threshold=THRESHOLD, key=key),
+    lambda key: snn.LIF([DECAY, DECAY], (3,), gain=GAIN, threshold=THRESHOLD, key=key),
+    lambda key: snn.SimpleIAF((3,), gain=GAIN, threshold=THRESHOLD, key=key),
+    lambda key: snn.SimpleLI(DECAY, (3,), key=key),
+    lambda key: eqx.nn.Linear(3, 3, key=key),
+    lambda key: snn.Delay(1),
+    lambda key: snn.Delay([0, 2, 1]),
+    lambda key: snn.Sequential(eqx.nn.Linear(3, 3, key=key), snn.SimpleLIF(0.8, threshold=0.5)),
+    lambda key: snn.Recurrent(snn.SimpleLIF(0.8, threshold=0.5), eqx.nn.Linear(3, 3, key=key)),
+]
+
+
+@st.composite
+def plans(draw):
+    """The kinds of some nodes, and edges with their delays, of which those that lead back are one step or more."""
+    n = draw(st.integers(2, 6))
+    names = [f"n{i}" for i in draw(st.permutations(range(n)))]
+    kinds = {name: draw(st.integers(0, len(NEURONS) - 1)) for name in names}
+    delays = {("input", names[0]): draw(st.integers(0, 1))}
+    for i in range(1, n):
+        source = draw(st.sampled_from(["input", *names[:i]]))
+        delays[source, names[i]] = draw(st.sampled_from([0, 0, 0, 1, 2]))
+    for _ in range(draw(st.integers(0, 4))):
+        source, target = draw(st.integers(0, n - 1)), draw(st.integers(0, n - 1))
+        low = 1 if source >= target else 0
+        delays.setdefault((names[source], names[target]), draw(st.sampled_from([low, low, 1, 3])))
+    return kinds, draw(st.permutations(sorted(delays.items())))
+
+
+@hypothesis.given(plans())
+@hypothesis.settings(max_examples=12, deadline=None)
+def test_any_graph_comes_back_with_all_its_delays(plan):
+    kinds, delays = plan
+    nodes = {name: NEURONS[kind](jr.key(i)) for i, (name, kind) in enumerate(kinds.items())}
+    graph = snn.Graph(nodes, [snn.Edge(a, b, delay=d) for (a, b), d in delays], outputs=tuple(nodes))
+    terms = {"dt": 1e-3}
+    there = snnax.nir.to_nir(graph, (3,), **terms)
+    back = snnax.nir.from_nir(there, **terms)
+    with jax.disable_jit():  # each graph would be compiled anew
+        (_, expected), (_, got) = (one(one.init_state((3,)), inputs((3,))[:9]) for one in (graph, back))
+    for name, node in graph.nodes.items():
+        if not isinstance(node, (snn.Sequential, snn.Recurrent)):
+            np.testing.assert_allclose(got[name], expected[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    again = snnax.nir.to_nir(back, (3,), **terms)
+    assert set(again.nodes) == set(there.nodes) and set(again.edges) == set(there.edges)
+
+
+def test_inputs_outputs_and_names_are_kept(tmp_path):
+    net = snn.Graph(
+        {"a.b": snn.SimpleLIF(0.9), "mixed": linear(3, 2), "spikes": snn.SimpleLIF(0.8, threshold=0.3)},
+        [("eye", "a.b"), ("ear", "mixed"), ("a.b", "mixed"), ("mixed", "spikes")],
+        inputs=("eye", "ear"),
+        outputs=("spikes", "a.b"),
+    )
+    shapes = {"eye": (3,), "ear": (3,)}
+    back = there_and_back(net, shapes, tmp_path / "x.nir", dt=1e-3)
+    assert set(back.topology.inputs) == set(shapes)
+    assert set(back.topology.outputs) == {"output_spikes", "output_a.b"}
+    xs = {name: inputs((3,), i) for i, name in enumerate(shapes)}
+    (_, expected), (_, got) = (one(one.init_state(shapes), xs) for one in (net, back))
+    for name in net.nodes:
+        np.testing.assert_array_equal(got[name], expected[name])
+
+
+def test_parameters_of_neurons_come_in_as_constants_and_weights_as_arrays_that_are_trained():
+    model = snn.Sequential(linear(4, 5), snn.SimpleLIF(DECAY, (5,), key=jr.key(0)), snn.SimpleLIF(jnp.full(5, 0.5)))
+    back = snnax.nir.from_nir(snnax.nir.to_nir(model, (4,), dt=1e-3), dt=1e-3)
+    trained = [leaf for leaf in jax.tree.leaves(eqx.filter(back, snn.trainable(back)))]
+    assert sorted(leaf.shape for leaf in trained) == [(5,), (5, 4)]
+    assert isinstance(back.nodes["simplelif_1"].decay_constants, snn.Fixed)
+    assert back.nodes["simplelif_2"].decay_constants == 0.5
+
+
+def test_gradients_flow_through_what_came_in():
+    model = snn.Sequential(linear(4, 5), snn.SimpleLIF(0.9, threshold=0.3), linear(5, 2), snn.SimpleLI(0.9))
+    back = snnax.nir.from_nir(snnax.nir.to_nir(model, (4,), dt=1e-3), dt=1e-3)
+
+    def loss(net):
+        return jnp.sum(net(net.init_state((4,)), inputs((4,)))[1]["output"] ** 2)
+
+    grad = eqx.filter_grad(loss)(back)
+    assert np.any(grad.nodes["linear_0"].weight != 0)
+
+
+def test_nir_itself_reads_what_goes_out_and_gives_it_back_the_same(tmp_path):
+    model = snn.Sequential(conv(1, 2, 3), snn.LIF([0.9, 0.8]), snn.Flatten(), linear(18, 3), snn.SimpleLI(0.9))
+    snnax.nir.write(tmp_path / "x.nir", model, (1, 5, 5), dt=1e-3)
+    theirs = nir.read(tmp_path / "x.nir")
+    assert_equal(model, snnax.nir.from_nir(theirs, dt=1e-3), (1, 5, 5))
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    model = snn.Sequential(snn.SimpleLIF(0.9))
+    snnax.nir.write(tmp_path / "x.nir", model, (3,), dt=1e-3)
+    before = (tmp_path / "x.nir").read_bytes()
+
+    def broken(path, graph):
+        Path(path).write_bytes(b"half")
+        raise OSError("no space")
+
+    monkeypatch.setattr(nir, "write", broken)
+    with pytest.raises(OSError, match="no space"):
+        snnax.nir.write(tmp_path / "x.nir", model, (3,), dt=1e-3)
+    assert (tmp_path / "x.nir").read_bytes() == before and len(list(tmp_path.iterdir())) == 1

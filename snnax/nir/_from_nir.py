@@ -15,7 +15,7 @@ from ._checking import check_graph
 from ._discretisation import AbstractDiscretisation, ForwardEuler
 from ._error import NIRImportError
 from ._feedback import NoNeuron
-from ._pairs import PAIRS, NotExpressible, Pair, Terms, as_terms, nir
+from ._pairs import LIMIT, PAIRS, NotExpressible, Pair, Terms, as_terms, nir
 from ._reading import read_graph
 from ._timing import has_state, waiting_edges
 
@@ -106,7 +106,7 @@ def _graph(graph: Any, terms: Terms, pairs: Sequence[Pair], after_synapse: bool,
             "depends on itself. Put a Delay into it",
         ) from error
     for name in giving:
-        layers[name] = snn.Delay(layers[name].delay - 1)
+        layers[name] = snn.Delay(np.asarray(layers[name].delay - 1))
     edges = [snn.Edge(a, b, delay=1 if (a, b) in waiting else 0) for a, b in graph.edges]
     try:
         return snn.Graph(layers, edges, inputs=inputs, outputs=outputs)
@@ -147,15 +147,18 @@ def _check_shapes(net: snn.Graph, graph: Any, shapes: dict[str, Any]) -> None:
         raise NIRImportError(
             f"`{_OWNER}`: the nodes do not fit each other, for inputs of the shapes {shapes}: {error} {notes}"
         ) from error
-    _check_neurons(graph, found, ())
+    _check_nodes(graph, found, ())
 
 
-def _check_neurons(graph: Any, outs: dict[str, Any], path: tuple[str, ...]) -> None:
-    """Refuses parameters of neurons that have another shape than their input, whether they act as arrays or not."""
+def _check_nodes(graph: Any, outs: dict[str, Any], path: tuple[str, ...]) -> None:
+    """Refuses outputs that would fill the memory, and parameters of another shape than that of their input."""
     for name, node in graph.nodes.items():
         if _is(node, nir.NIRGraph):
-            _check_neurons(node, outs[name], (*path, name))
-        elif _is(node, nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF, nir.Threshold, nir.Scale, nir.Delay):
+            _check_nodes(node, outs[name], (*path, name))
+            continue
+        if name in outs and outs[name].size > LIMIT:
+            raise _refusal((*path, name), f"it gives an array of shape {outs[name].shape[1:]} in each step")
+        if _is(node, nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF, nir.Threshold, nir.Scale, nir.Delay):
             declared, shape = _shape(node.input_type["input"]), outs[name].shape[1:]
             if np.prod(declared) != 1 and declared != shape:
                 raise _refusal(

@@ -19,6 +19,9 @@ from ._error import import_nir
 
 nir = import_nir("snnax.nir")
 
+LIMIT = 2**28
+"""The most values that a node may give in a time step, or hold for later ones."""
+
 
 class NotExpressible(Exception):
     """Raised by the functions of a `Pair`: why this layer, or this node, has no counterpart. The caller names it."""
@@ -378,6 +381,8 @@ def _delay_to_layer(node, terms):
             f"a delay of {wrong:g} s is {wrong / terms.dt:g} steps of `dt={terms.dt:g}`, which is no whole number. Give a "
             "`dt` that divides it"
         )
+    if np.max(whole) * whole.size > LIMIT:
+        raise NotExpressible(f"its delays hold {np.max(whole):g} steps of {whole.size} values, more than {LIMIT} in all")
     whole = whole.astype(int)
     return snn.Delay(int(whole.flat[0]) if np.all(whole == whole.flat[:1]) else whole)
 

@@ -159,7 +159,7 @@ def _with_steps_of_edges(name: str, layer: snn.Delay, delays: dict[snn.Edge, int
     common = min(delays[edge] for edge in into)
     if not common or not isinstance(layer.delay, np.ndarray):
         return layer, delays
-    return snn.Delay(layer.delay + common), {
+    return snn.Delay(np.asarray(layer.delay + common)), {
         edge: delay - common if edge.target == name else delay for edge, delay in delays.items()
     }
 
