@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -12,18 +12,21 @@ import numpy as np
 
 from .. import snn
 from ._checking import check_graph
-from ._discretisation import AbstractDiscretisation, ForwardEuler
+from ._discretisation import AbstractDiscretisation
 from ._error import NIRImportError
 from ._feedback import NoNeuron
 from ._pairs import LIMIT, PAIRS, NotExpressible, Pair, Terms, as_terms, nir
 from ._reading import read_graph
 from ._timing import has_state, waiting_edges
 
+if TYPE_CHECKING:
+    from nir import NIRGraph
+
 _OWNER = "nir.from_nir"
 
 
 def from_nir(
-    graph: "nir.NIRGraph | str | os.PathLike",
+    graph: "NIRGraph | str | os.PathLike",
     *,
     dt: float,
     discretisation: AbstractDiscretisation | None = None,
@@ -95,7 +98,7 @@ def _graph(graph: Any, terms: Terms, pairs: Sequence[Pair], after_synapse: bool,
             layers[name] = eqx.nn.Identity()
         elif not _is(node, nir.Input):
             layers[name] = _layer(node, terms, pairs, (*path, name))
-    delays = {name: int(np.min(layer.delay)) for name, layer in layers.items() if type(layer) is snn.Delay}
+    delays = {name: int(np.min(np.asarray(layer.delay))) for name, layer in layers.items() if type(layer) is snn.Delay}
     neurons = {name for name, layer in layers.items() if name not in delays and has_state(layer)}
     try:
         waiting, giving = waiting_edges(inputs, graph.edges, neurons, delays, after_synapse=after_synapse)
@@ -156,11 +159,11 @@ def _check_nodes(graph: Any, outs: dict[str, Any], path: tuple[str, ...]) -> Non
         if _is(node, nir.NIRGraph):
             _check_nodes(node, outs[name], (*path, name))
             continue
-        if name in outs and outs[name].size > LIMIT:
+        if name in outs and not 0 < outs[name].size <= LIMIT:
             raise _refusal((*path, name), f"it gives an array of shape {outs[name].shape[1:]} in each step")
         if _is(node, nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF, nir.Threshold, nir.Scale, nir.Delay):
             declared, shape = _shape(node.input_type["input"]), outs[name].shape[1:]
-            if np.prod(declared) != 1 and declared != shape:
+            if np.prod(declared or ()) != 1 and declared != shape:
                 raise _refusal(
                     (*path, name), f"its values have the shape {declared}, but its input {shape}", type(node).__name__
                 )

@@ -17,7 +17,7 @@ from ..snn._filter import acting_gain
 from ._discretisation import AbstractDiscretisation, ForwardEuler
 from ._error import import_nir
 
-nir = import_nir("snnax.nir")
+nir: Any = import_nir("snnax.nir")
 
 LIMIT = 2**28
 """The most values that a node may give in a time step, or hold for later ones."""
@@ -90,7 +90,9 @@ def _constant(values: Any) -> Any:
     values = np.asarray(values)
     array = values.astype(jnp.zeros(()).dtype)
     if not np.all(np.isfinite(array)):
-        raise NotExpressible(f"its values do not fit into {array.dtype}: {np.ravel(values)[~np.isfinite(array).ravel()][:3]}")
+        raise NotExpressible(
+            f"its values do not fit into {array.dtype}: {np.ravel(values)[~np.isfinite(array).ravel()][:3]}"
+        )
     return float(array.flat[0]) if np.all(array == array.flat[:1]) else Fixed(jnp.asarray(array))
 
 
@@ -98,7 +100,7 @@ def _weights(values: Any) -> Any:
     return jnp.asarray(values, jnp.zeros(()).dtype)
 
 
-def _filter_to_node(decay: Any, gain: Any, shape: tuple[int, ...], terms: Terms, which: str) -> tuple[np.ndarray, np.ndarray]:
+def _filter_to_node(decay: Any, gain: Any, shape: tuple[int, ...], terms: Terms, which: str) -> tuple[Any, Any]:
     r"""$\tau$, and the input's factor in NIR's equation, of one leaky filter."""
     alpha = _full(decay, shape, DECAY)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -134,7 +136,7 @@ def _filter_to_layer(tau: np.ndarray, factor: np.ndarray, terms: Terms, which: s
 
 
 def _threshold_to_layer(values: np.ndarray) -> Any:
-    """The lowest floating number above each value. Zero is followed by the smallest that hardware does not round to 0."""
+    """The lowest floating number above each value; above 0, the lowest that hardware does not round to 0."""
     values, dtype = np.asarray(values, np.float64), jnp.zeros(()).dtype
     near = values.astype(dtype)
     above = np.where(near > values, near, np.nextafter(near, np.asarray(np.inf, dtype)))
@@ -152,12 +154,12 @@ def _threshold_to_node(threshold: Any, shape: tuple[int, ...], interval=REAL) ->
 
 
 def _check_step(spike_fn: Any) -> None:
-    kind = type(spike_fn)
     is_step = isinstance(spike_fn, AbstractSurrogate) and not isinstance(spike_fn, AbstractRandomSurrogate)
-    if not is_step or not np.array_equal(spike_fn(jnp.array([-1.5, -0.5, 0.0, 0.5, 1.5, 7.0])), [0, 0, 1, 1, 1, 1]):
+    tried = jnp.array([-1.5, -0.5, 0.0, 0.5, 1.5, 7.0])
+    if not is_step or not np.array_equal(AbstractSurrogate.__call__(spike_fn, tried), [0, 0, 1, 1, 1, 1]):
         raise NotExpressible(
-            f"its `spike_fn`, `{kind.__name__}`, gives something else than 1 at the threshold and above and 0 below, "
-            "which NIR cannot say. Give it a plain surrogate, such as `surrogate.SuperSpike()`"
+            f"its `spike_fn`, `{type(spike_fn).__name__}`, gives something else than 1 at the threshold and above and "
+            "0 below, which NIR cannot say. Give it a plain surrogate, such as `surrogate.SuperSpike()`"
         )
 
 
@@ -378,11 +380,13 @@ def _delay_to_layer(node, terms):
     if np.any(np.abs(steps - whole) > 1e-3):
         wrong = np.asarray(node.delay)[np.abs(steps - whole) > 1e-3].flat[0]
         raise NotExpressible(
-            f"a delay of {wrong:g} s is {wrong / terms.dt:g} steps of `dt={terms.dt:g}`, which is no whole number. Give a "
-            "`dt` that divides it"
+            f"a delay of {wrong:g} s is {wrong / terms.dt:g} steps of `dt={terms.dt:g}`, which is no whole number. "
+            "Give a `dt` that divides it"
         )
     if np.max(whole) * whole.size > LIMIT:
-        raise NotExpressible(f"its delays hold {np.max(whole):g} steps of {whole.size} values, more than {LIMIT} in all")
+        raise NotExpressible(
+            f"its delays hold {np.max(whole):g} steps of {whole.size} values, more than {LIMIT} in all"
+        )
     whole = whole.astype(int)
     return snn.Delay(int(whole.flat[0]) if np.all(whole == whole.flat[:1]) else whole)
 
@@ -456,7 +460,9 @@ def _pool_to_node(kind: Callable) -> Callable:
         pool = getattr(layer, "pool", layer)
         pads = _padding(pool.padding, shape, pool.kernel_size, pool.stride, (1, 1))
         if pool.use_ceil or any(a != b for a, b in pads):
-            raise NotExpressible("NIR pads both sides of an axis alike and has no `use_ceil`. Give it a symmetric `padding`")
+            raise NotExpressible(
+                "NIR pads both sides of an axis alike and has no `use_ceil`. Give it a symmetric `padding`"
+            )
         return kind(
             kernel_size=np.array(pool.kernel_size), stride=np.array(pool.stride), padding=np.array([a for a, _ in pads])
         )

@@ -3,13 +3,14 @@
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.core import Tracer
 
 from .. import snn
 from ..snn import _node
@@ -19,6 +20,9 @@ from ._feedback import NoNeuron
 from ._pairs import PAIRS, NotExpressible, Pair, Terms, as_terms, nir
 from ._rewriting import rewritten
 from ._timing import has_state, waiting_edges
+
+if TYPE_CHECKING:
+    from nir import NIRGraph
 
 _OWNER = "nir.to_nir"
 
@@ -32,7 +36,7 @@ def to_nir(
     reset: snn.AbstractReset | None = None,
     if_dt: float | None = None,
     pairs: Sequence[Pair] = (),
-) -> "nir.NIRGraph":
+) -> "NIRGraph":
     r"""A network as a NIR graph, whose constants satisfy NIR's equations for the time step `dt`.
 
         graph = snnax.nir.to_nir(model, (700,), dt=1e-3)
@@ -57,8 +61,10 @@ def to_nir(
     model = rewritten(model)
     if not isinstance(model, snn.Graph):
         model = rewritten(snn.Sequential(model))
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(model)):
-        raise TypeError(f"`{_OWNER}` writes values, and those of this network are traced. Call it outside of `jax.jit`.")
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(model)):
+        raise TypeError(
+            f"`{_OWNER}` writes values, and those of this network are traced. Call it outside of `jax.jit`."
+        )
     names = model.topology.inputs
     shapes = in_shape if isinstance(in_shape, Mapping) else {names[0]: in_shape}
     if set(shapes) != set(names):
@@ -80,13 +86,15 @@ def write(path: str | os.PathLike, model: Any, in_shape: Any, **terms: Any) -> N
         os.replace(os.path.join(scratch, name), path)
 
 
-def _graph(graph: snn.Graph, shapes: dict[str, Any], terms: Terms, pairs: Sequence[Pair], path) -> "nir.NIRGraph":
+def _graph(graph: snn.Graph, shapes: dict[str, Any], terms: Terms, pairs: Sequence[Pair], path) -> "NIRGraph":
     for name in (*shapes, *graph.nodes):
         if "/" in name or name in ("", "."):
             raise _refusal((*path, name), "a name in a NIR file has no `/`, and is not empty or `.`. Rename it")
     taken, given = _shapes(graph, shapes, path)
     delays = {edge: edge.delay for edge in graph.topology.edges}
-    nodes: dict[str, Any] = {name: _of_shape(nir.Input(np.array(shape)), shape, shape) for name, shape in shapes.items()}
+    nodes: dict[str, Any] = {
+        name: _of_shape(nir.Input(np.array(shape)), shape, shape) for name, shape in shapes.items()
+    }
     shortest: dict[str, int] = {}
     for name, layer in graph.nodes.items():
         if type(layer) is snn.Delay:
@@ -120,8 +128,7 @@ def _graph(graph: snn.Graph, shapes: dict[str, Any], terms: Terms, pairs: Sequen
             joined.append((source, target))
             continue
         between = _unused(f"{source}_to_{target}", nodes)
-        shape = given.get(source, shapes.get(source))
-        nodes[between] = nir.Delay(delay=np.full(shape, delay * terms.dt))
+        nodes[between] = nir.Delay(delay=np.full(given[source], delay * terms.dt))
         joined += [(source, between), (between, target)]
     return nir.NIRGraph(nodes=nodes, edges=joined, type_check=False)
 

@@ -12,9 +12,9 @@
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`, `in_precision`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
-- Layers without state: `Flatten`, `Scale`, `Threshold`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`,
-  `Unpack`, `GradedSpikes`, `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`, `LayerNorm`,
-  `GroupNorm` and `WeightNorm` among them.
+- Layers without state: `Flatten`, `Scale`, `Threshold`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`,
+  `SumPool2d`, `Unpack`, `GradedSpikes`, `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`,
+  `LayerNorm`, `GroupNorm` and `WeightNorm` among them.
 - Max pooling over time: `TraceMaxPool1d`, `TraceMaxPool2d`. Dropout with one mask for a sequence: `SequenceDropout`.
 - Batch normalisation: `BatchNorm`, `BatchNormThroughTime`, `ThresholdDependentBatchNorm`, `TemporalEffectiveBatchNorm`;
   `estimate_norms` sets their statistics.

@@ -14,9 +14,9 @@ from ._spiking import check_spike_fn
 
 
 class Flatten(eqx.Module):
-    """Several axes of one example in one: by default all, `(channels, height, width)` to `(channels * height * width,)`.
+    """Several axes of one example in one; by default all: `(channels, height, width)` to `(channels*height*width,)`.
 
-    `nir.Flatten`, whose axes count without time and batch as well.
+    `nir.Flatten`, whose axes count without time and batch, too.
     """
 
     start: int = eqx.field(static=True)
