@@ -14,14 +14,35 @@ from ._spiking import check_spike_fn
 
 
 class Flatten(eqx.Module):
-    """All axes of one example in one: `(channels, height, width)` to `(channels * height * width,)`."""
+    """Several axes of one example in one; by default all: `(channels, height, width)` to `(channels*height*width,)`.
+
+    `nir.Flatten`, whose axes count without time and batch, too.
+    """
+
+    start: int = eqx.field(static=True)
+    end: int = eqx.field(static=True)
+
+    def __init__(self, start: int = 0, end: int = -1):
+        """**Arguments:** `start`, `end`: the first and the last axis that become one; negative ones count from the end.
+
+        They count without time and batch. Default: all axes.
+        """
+        self.start, self.end = start, end
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         """**Arguments:** `x`: an array of any shape. `key` is ignored.
 
-        **Returns:** its entries, in one axis.
+        **Returns:** its entries, with those axes in one.
         """
-        return jnp.ravel(x)
+        start, end = (n + x.ndim if n < 0 else n for n in (self.start, self.end))
+        if x.ndim == 0 and (self.start, self.end) == (0, -1):
+            return jnp.ravel(x)
+        if not 0 <= start <= end < x.ndim:
+            raise ValueError(
+                f"`snn.Flatten({self.start}, {self.end})` was given an input of shape {x.shape}, which has no such "
+                "axes. They count without time and batch; `snn.Flatten()` takes all."
+            )
+        return jnp.reshape(x, (*x.shape[:start], -1, *x.shape[end + 1 :]))
 
 
 def _sum_pool(dimensions: int, kernel_size, stride, padding, use_ceil: bool) -> eqx.nn.Pool:
