@@ -100,7 +100,7 @@ class SpikingMaxPool1d(_SpikingMaxPool):
         self.pool = eqx.nn.MaxPool1d(kernel_size, stride, padding)
         self.threshold = as_parameter("snn.SpikingMaxPool1d", "threshold", threshold, POSITIVE)
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.SpikingMaxPool1d", self.spike_fn)
+        check_spike_fn("snn.SpikingMaxPool1d", self.spike_fn, self.threshold)
 
 
 class SpikingMaxPool2d(_SpikingMaxPool):
@@ -128,4 +128,4 @@ class SpikingMaxPool2d(_SpikingMaxPool):
         self.pool = eqx.nn.MaxPool2d(kernel_size, stride, padding)
         self.threshold = as_parameter("snn.SpikingMaxPool2d", "threshold", threshold, POSITIVE)
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.SpikingMaxPool2d", self.spike_fn)
+        check_spike_fn("snn.SpikingMaxPool2d", self.spike_fn, self.threshold)

@@ -64,7 +64,7 @@ class PSN(StatefulLayer):
                 f"`snn.PSN`: `threshold` must be one for all steps or have the shape ({steps},), got {shape}."
             )
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.PSN", self.spike_fn)
+        check_spike_fn("snn.PSN", self.spike_fn, self.threshold)
 
     @property
     def whole_sequence(self) -> bool:
@@ -135,7 +135,7 @@ class SlidingPSN(StatefulLayer):
                 f"`snn.SlidingPSN`: `threshold` must be one for all, got an array of shape {_shape_of(self.threshold)}."
             )
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.SlidingPSN", self.spike_fn)
+        check_spike_fn("snn.SlidingPSN", self.spike_fn, self.threshold)
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> Array:
         """The last `order - 1` inputs, the oldest first: zeros."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import POSITIVE, Fixed, acting, as_parameter, check_shapes, parameter
-from ..functional.surrogate import SuperSpike, emit
+from ..functional.surrogate import AbstractSurrogate, SuperSpike, emit
 from ._filter import Parameter, is_shape
 from ._layer import StatefulLayer, name_of
 from ._reset import AbstractReset, NoReset, ResetToValue
@@ -125,7 +125,10 @@ class SpikingLayer(StatefulLayer):
             raise TypeError(f"`{owner}`: `reset` must be a reset such as `snn.SubtractReset()`, got {reset!r}.")
         if not isinstance(refractory, int) or isinstance(refractory, bool) or refractory < 0:
             raise ValueError(f"`{owner}`: `refractory` must be a number of time steps, 0 or more, got {refractory!r}.")
-        check_spike_fn(owner, self.spike_fn)
+
+    def __check_init__(self):
+        rest = getattr(self, "rest", 0.0)
+        check_spike_fn(name_of(self), self.spike_fn, self.threshold, rest=rest, refractory=self.refractory)
 
     def init_potential(self, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter = 0.0) -> Array:
         """The potential before the first step: `rest`, or what `init_fn` draws."""
@@ -217,11 +220,16 @@ def init_potential(
     return init_fn(key, tuple(in_shape), dtype)
 
 
-def check_spike_fn(owner: str, spike_fn: object) -> None:
+def check_spike_fn(
+    owner: str, spike_fn: object, threshold: Parameter, *, rest: Parameter = 0.0, refractory: int = 0
+) -> None:
     if not callable(spike_fn) or isinstance(spike_fn, type):
         raise TypeError(
             f"`{owner}`: `spike_fn` must be a surrogate such as `surrogate.SuperSpike(10.0)`, got {spike_fn!r}."
         )
+    if isinstance(spike_fn, AbstractSurrogate):
+        height = threshold - rest if isinstance(threshold, float) and isinstance(rest, float) else None
+        spike_fn.check_neuron(owner, height, refractory)
 
 
 def as_init_fn(owner: str, init_fn: Any) -> Any:

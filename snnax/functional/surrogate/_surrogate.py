@@ -29,6 +29,14 @@ class AbstractSurrogate(eqx.Module):
         del x
         return spike
 
+    def check_neuron(self, owner: str, height: float | None, refractory: int) -> None:
+        """Refuses a neuron in which this surrogate has no meaning.
+
+        **Arguments:** `owner`: the neuron; `height`: how far its threshold lies above its rest, where that is a number;
+        `refractory`: for how many steps it rests after a spike.
+        """
+        del owner, height, refractory
+
     def __call__(self, x: Inexact[Array, "..."] | float) -> Inexact[Array, "..."]:
         """**Arguments:** `x`: the potential minus the threshold, of any shape and floating dtype.
 
