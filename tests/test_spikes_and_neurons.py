@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import pytest
+from helpers import linear
 
 import snnax.snn as snn
 from snnax.functional import surrogate
@@ -47,3 +47,40 @@ def test_a_rest_after_spikes_that_are_no_steps_is_refused(inside, unchecked):
         snn.SimpleLIF(0.9, refractory=2, spike_fn=twin)
     snn.SimpleLIF(0.9, spike_fn=twin)
     snn.SimpleLIF(0.9, refractory=2, spike_fn=inside(surrogate.Sigmoid()))
+
+
+GRADED = {"Ternary": surrogate.Ternary(), "MultiLevel": surrogate.MultiLevel(2)}
+
+
+@pytest.mark.parametrize("collector", [snn.FirstSpike(), snn.Window(snn.FirstSpike(), start=1)])
+@pytest.mark.parametrize("wrap", [lambda n: n, lambda n: snn.Recurrent(n, linear(3, 3))], ids=["alone", "Recurrent"])
+@pytest.mark.parametrize("name", GRADED)
+def test_the_first_of_spikes_other_than_0_and_1_is_refused_by_the_name_of_the_layer(name, wrap, collector, unchecked):
+    neuron = wrap(snn.SimpleLIF(0.9, spike_fn=GRADED[name]))
+    model = snn.Sequential(neuron, snn.SimpleLIF(0.9))
+    states, xs = model.init_state((3,)), jnp.ones((5, 3))
+    message = (
+        rf"`snn.Sequential`: `snn.FirstSpike` takes.*layer 0, `{snn_name(neuron)}`, .*by `surrogate.{name}`\. Leave"
+    )
+    with pytest.raises(ValueError, match=message):
+        model(states, xs, collect=collector)
+    _, outs = model(states, xs, collect={1: collector})
+    assert outs[0] is None and outs[1].shape == (3,)
+
+
+def test_the_first_spikes_behind_a_graded_feedback_are_collected():
+    back = snn.Sequential(linear(3, 3), snn.SimpleLIF(0.9, spike_fn=surrogate.Ternary()))
+    model = snn.Sequential(snn.Recurrent(snn.SimpleLIF(0.9), back))
+    _, (first,) = model(model.init_state((3,)), jnp.ones((5, 3)), collect=snn.FirstSpike())
+    np.testing.assert_array_equal(first, 0.0)
+
+
+def test_the_remedy_gives_the_first_spikes_of_either_sign():
+    model = snn.Sequential(snn.SimpleLIF(0.9, spike_fn=surrogate.Ternary()))
+    xs = jnp.zeros((6, 3)).at[2, 0].set(-3.0).at[4, 0].set(3.0).at[1, 1].set(3.0).at[5, 2].set(-3.0)
+    _, (train,) = model(model.init_state((3,)), xs)
+    np.testing.assert_array_equal(jnp.argmax(train != 0, axis=0), [2, 1, 5])
+
+
+def snn_name(layer):
+    return f"snn.{type(layer).__name__}"

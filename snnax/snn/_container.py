@@ -268,6 +268,8 @@ def _expand_child(owner: str, name: Any, child: Any, entry: PyTree) -> PyTree:
         raise TypeError(
             f"`{owner}`: `collect` for layer {name!r} must be made of collectors such as `snn.Sum()`, got {entry!r}."
         )
+    for collector in jax.tree.leaves(entry, is_leaf=is_collector):
+        collector.check_layer(owner, name, child)
     return entry
 
 

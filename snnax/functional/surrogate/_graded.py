@@ -48,8 +48,8 @@ class Ternary(AbstractSurrogate):
         self.surrogate.check_neuron(owner, height, refractory)
         if height is not None and isinstance(self.gap, float) and self.gap <= height:
             raise ValueError(
-                f"`{owner}`: with a threshold that lies {height:g} above the rest, `surrogate.Ternary(gap={self.gap:g})` "
-                "fires -1 at rest, in every step. Give a larger `gap`; twice as much, "
+                f"`{owner}`: with a threshold that lies {height:g} above the rest, "
+                f"`surrogate.Ternary(gap={self.gap:g})` fires -1 at rest, in every step. Give a larger `gap`; twice, "
                 f"`surrogate.Ternary(gap={2 * height:g})`, makes the neuron symmetric."
             )
 
