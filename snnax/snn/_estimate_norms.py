@@ -80,7 +80,7 @@ def estimate_norms(model: Container, batches: Iterable[PyTree], key: PRNGKeyArra
     parts: dict[Any, list] = {path: [] for path in norms}
     for number, batch in enumerate(batches):
         batch_key = None if key is None else jr.fold_in(key, number)
-        records = observe(training, observers, as_batch(owner, model, batch), batch_key)
+        records = observe(training, observers, as_batch(owner, training, batch), batch_key)
         for path, record in records.items():
             parts[path].append([np.asarray(a, np.float64) for a in record.values[1]])
     if not all(parts.values()):

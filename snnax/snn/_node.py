@@ -114,8 +114,8 @@ def refuse_pieces(owner: str, what: str, tree: PyTree) -> None:
     for node in whole_sequences(tree):
         raise ValueError(
             f"`{owner}`: `{name_of(node)}` needs all steps of a sequence at once, but {what} gives it one after the "
-            "other or in pieces. Use `plan=snn.LayerByLayer()` without `burnin` and `truncate`, outside of cycles; a "
-            "normalisation takes single steps after `eqx.nn.inference_mode(model)`."
+            "other or in pieces. Use `plan=snn.LayerByLayer()` without `burnin` and `truncate`, outside of cycles. "
+            f"{node.for_single_steps}".rstrip()
         )
 
 

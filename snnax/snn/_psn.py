@@ -71,6 +71,10 @@ class PSN(StatefulLayer):
         """`True`: see `snn.StatefulLayer`."""
         return True
 
+    @property
+    def for_single_steps(self) -> str:
+        return "For single steps and pieces there is `snn.SlidingPSN`, which mixes the last inputs alone."
+
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> None:
         """None: there is no state."""
 

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
@@ -228,6 +229,11 @@ def as_batch(owner: str, model: Any, batch: Any) -> PyTree:
             ) from misfit
         raise misfit
     return model.cast(batch)
+
+
+def is_silent(batch: PyTree) -> bool:
+    """Whether all inputs are 0."""
+    return not any(np.any(np.asarray(one)) for one in jax.tree.leaves(batch))
 
 
 def _misfit(model: Container, batch: PyTree, leading: int) -> Exception | None:
