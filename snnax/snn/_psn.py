@@ -9,11 +9,27 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, PRNGKeyArray
 
+from .._elsewhere import answering
 from .._parameter import Fixed, Logistic, acting, as_parameter, parameter
 from ..functional.surrogate import SuperSpike, emit
 from ._filter import Parameter
 from ._layer import StatefulLayer
-from ._spiking import check_spike_fn, in_activation_dtype, in_state_dtype
+from ._spiking import ELSEWHERE_FIRING, check_spike_fn, in_activation_dtype, in_state_dtype
+
+_ELSEWHERE = ELSEWHERE_FIRING | {
+    "T": "`steps`, of `snn.PSN`,",
+    "num_steps": "`steps`, of `snn.PSN`,",
+    "k": "`order`",
+    "exp_init": "how `snn.SlidingPSN` always starts",
+    "lambda_init": "not needed, as the mask of `order` is hard from the first step on,",
+    "step_mode": "the plan of the call, `model(states, xs, plan=...)`,",
+    "backend": "not needed",
+    "decay_constants": "not needed, as the weights are learned,",
+    "tau": "not needed, as the weights are learned,",
+    "beta": "not needed, as the weights are learned,",
+    "reset": "not needed, as nothing is reset,",
+}
+"""What SpikingJelly and others call the arguments, and what they are here."""
 
 
 class PSN(StatefulLayer):
@@ -33,6 +49,7 @@ class PSN(StatefulLayer):
     order: int | None = eqx.field(static=True)
     threshold: Parameter = parameter()
 
+    @answering("snn.PSN", _ELSEWHERE)
     def __init__(
         self,
         steps: int,
@@ -118,6 +135,7 @@ class SlidingPSN(StatefulLayer):
     spike_fn: Callable[[Array], Array]
     threshold: Parameter = parameter()
 
+    @answering("snn.SlidingPSN", _ELSEWHERE)
     def __init__(
         self,
         order: int,

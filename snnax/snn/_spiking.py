@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from .._elsewhere import refuse_unknown
 from .._parameter import POSITIVE, Fixed, acting, as_parameter, check_shapes, parameter
 from ..functional.surrogate import AbstractSurrogate, SuperSpike, emit
 from ._filter import Parameter, is_shape
@@ -28,22 +29,25 @@ class Firing(TypedDict, total=False):
     init_fn: InitFn
 
 
-_ELSEWHERE = {
-    "beta": "the first argument, `decay_constants`,",
-    "alpha": "one of `decay_constants`",
-    "tau": "`decay_constants=snn.decay(tau, dt)`",
+ELSEWHERE_FIRING = {
     "spike_grad": "`spike_fn`",
     "surrogate_function": "`spike_fn`",
     "activation": "`spike_fn`",
-    "reset_mechanism": "`reset`",
     "v_threshold": "`threshold`",
+    "learn_threshold": "an array in place of a number as the threshold",
+}
+"""What other libraries call the arguments of all that fires, and what they are here."""
+
+_ELSEWHERE = ELSEWHERE_FIRING | {
+    "beta": "the first argument, `decay_constants`,",
+    "alpha": "one of `decay_constants`",
+    "tau": "`decay_constants=snn.decay(tau, dt)`",
+    "reset_mechanism": "`reset`",
     "v_reset": "`reset=snn.ResetToValue(v_reset)`",
     "reset_val": "`reset=snn.ResetToValue(reset_val)`",
     "stop_reset_grad": "`stop_gradient`, of the reset,",
     "learn_beta": "an array in place of a number as the decay",
-    "learn_threshold": "an array in place of a number as the threshold",
 }
-"""What other libraries call the arguments, and what they are here."""
 
 
 class SpikingLayer(StatefulLayer):
@@ -108,12 +112,12 @@ class SpikingLayer(StatefulLayer):
         - `shape`, `key`: the shape of one example and a key, for arguments that are initialisers.
         """
         owner = name_of(self)
-        if unknown:
-            hints = "".join(f" {name!r} is {_ELSEWHERE[name]} here." for name in unknown if name in _ELSEWHERE)
-            raise TypeError(
-                f"`{owner}` takes no {', '.join(map(repr, unknown))}.{hints} Every spiking layer takes `threshold`, "
-                "`reset`, `refractory`, `spike_fn`, `init_fn`, `shape` and `key`."
-            )
+        refuse_unknown(
+            owner,
+            unknown,
+            _ELSEWHERE,
+            "Every spiking layer takes `threshold`, `reset`, `refractory`, `spike_fn`, `init_fn`, `shape` and `key`.",
+        )
         if not is_shape(shape):
             raise ValueError(f"`{owner}`: `shape` must be a tuple of sizes such as (8, 8), got {shape}.")
         self.threshold = as_parameter(owner, "threshold", threshold, POSITIVE, shape=shape, key=key)
