@@ -186,6 +186,9 @@ class Window(AbstractCollector):
 
         model(states, xs, collect={-1: snn.Window(snn.Mean(), stop=length)})
         model(states, xs, collect={-1: snn.Window(snn.Sum(), start=20)})
+
+    The network runs through all steps of the sequence, and the states that come back are those after the last of them:
+    after the padding, not at `stop`.
     """
 
     collector: AbstractCollector
