@@ -1,5 +1,7 @@
 """Sentences of the documentation on keys and on windows hold."""
 
+import inspect
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -32,3 +34,8 @@ def test_the_states_after_a_window_have_run_through_the_padding():
     allclose(after, model(start, xs)[0])
     at_stop, _ = model(start, xs[:5])
     np.testing.assert_allclose(after.layers[0].v, 0.9**7 * at_stop.layers[0].v, rtol=1e-5)
+
+
+def test_the_signature_of_a_neuron_names_what_a_parameter_may_be():
+    shown = str(inspect.signature(snn.LIF))
+    assert "Parameter" in shown and "Gain" in shown and "Logistic" not in shown and "ndarray" not in shown
