@@ -23,7 +23,7 @@ def test_a_gap_by_which_a_neuron_fires_at_rest_is_refused_and_no_larger_one(name
     for gap in (0.3, 0.8):
         message = (
             rf"`snn.{name}`: with a threshold that lies 0.8 above the rest, `surrogate.Ternary\(gap={gap}\)` fires -1 "
-            r"at rest.*`surrogate.Ternary\(gap=1.6\)`, makes"
+            r"at rest.*`surrogate.Ternary\(gap=1.6\)` makes"
         )
         with pytest.raises(ValueError, match=message):
             TERNARY[name](gap)

@@ -49,8 +49,8 @@ class Ternary(AbstractSurrogate):
         if height is not None and isinstance(self.gap, float) and self.gap <= height:
             raise ValueError(
                 f"`{owner}`: with a threshold that lies {height:g} above the rest, "
-                f"`surrogate.Ternary(gap={self.gap:g})` fires -1 at rest, in every step. Give a larger `gap`; twice, "
-                f"`surrogate.Ternary(gap={2 * height:g})`, makes the neuron symmetric."
+                f"`surrogate.Ternary(gap={self.gap:g})` fires -1 at rest, in every step. Give a larger `gap`: "
+                f"`surrogate.Ternary(gap={2 * height:g})` makes the neuron symmetric."
             )
 
     def _below(self, x: Array) -> Array:
