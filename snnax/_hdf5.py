@@ -14,15 +14,17 @@ PATIENCE = 20  # seconds of the processor, and as many more as the file has tens
 HEAP = 4 * 2**30  # bytes of addresses that Python and HDF5's library have for themselves
 
 
-def check_hdf5(owner: str, path, *, vlen: Iterable[str] = (), limit: int = LIMIT) -> Path:
+def check_hdf5(owner: str, path, *, vlen: Iterable[str] = (), limit: int = LIMIT, total: int | None = None) -> Path:
     """Refuses an HDF5 file that is damaged or not to be trusted; every value in it has been read once afterwards.
 
     That happens in another process, because HDF5's library crashes on some damaged files and loops on others. Refused
     are soft and external links, values in other files, virtual arrays, cycles of groups, depth, object types other than
-    strings, arrays of more bytes than `limit` or than their stored bytes can make, and filters from plug-ins.
+    strings, arrays and texts of more bytes than `limit`, arrays of more than their stored bytes can make, more than
+    `total` bytes in all, and filters from plug-ins.
 
     **Arguments:** `owner`: who asks, for messages; `path`; `vlen`: the paths of arrays of lists of numbers, such as
-    `"/spikes/times"`, which are objects too; `limit`: the most bytes of one array.
+    `"/spikes/times"`, which are objects too; `limit`: the most bytes of one array; `total`: of all that the file
+    gives, where what has two names counts twice. Default: any number.
 
     **Returns:** the path. **Raises:** `FileNotFoundError`, `UnsafeFileError`, `MalformedFileError`.
     """
@@ -33,7 +35,7 @@ def check_hdf5(owner: str, path, *, vlen: Iterable[str] = (), limit: int = LIMIT
     path = regular_file(owner, path)
     seconds = PATIENCE + path.stat().st_size // 10_000_000
     limits = {"RLIMIT_CPU": seconds, "RLIMIT_AS": 2 * limit + HEAP, "RLIMIT_CORE": 0}
-    options = {"limit": limit, "vlen": list(vlen), "limits": limits}
+    options = {"limit": limit, "total": total, "vlen": list(vlen), "limits": limits}
     command = [sys.executable, "-P", str(WALK), str(path.absolute()), json.dumps(options)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
     try:

@@ -12,18 +12,19 @@ DEPTH = 16
 OBJECTS = 100_000
 FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # deflate, shuffle, Fletcher's checksum, szip, n-bit, scale-offset and h5py's LZF
 BLOCK = 256
+POINTER = 64  # bytes that one string or list takes in Python, without what is in it
 
 
 class Unsafe(Exception):
     pass
 
 
-def walk(file, limit, vlen):
+def walk(file, limit, total, vlen):
     """All of a file: groups and arrays by hard links, each group once, nothing outside the file, no pointers."""
     import h5py
     from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]
 
-    groups, seen, objects = [("", file, 0)], set(), 0
+    groups, seen, objects, given = [("", file, 0)], set(), 0, 0
     while groups:
         at, group, depth = groups.pop()
         address = h5o.get_info(group.id).addr
@@ -43,7 +44,9 @@ def walk(file, limit, vlen):
                 groups.append((here, found, depth + 1))
             elif isinstance(found, h5py.Dataset):
                 check(here, found, limit, vlen)
-                read(found)
+                text = h5py.check_string_dtype(found.dtype) is not None
+                most = min(limit if text else math.inf, math.inf if total is None else total - given)
+                given += size(here, found, most)
             else:
                 raise Unsafe(f"{here!r} is a {type(found).__name__}, neither a group nor an array")
 
@@ -73,12 +76,16 @@ def check(here, array, limit, vlen):
             )
 
 
-def read(array):
-    if array.dtype.kind != "O" or not array.shape:
-        array[()]
-        return
-    for start in range(0, len(array), BLOCK):
-        array[start : start + BLOCK]
+def size(here, array, most):
+    """Reads an array, and gives its bytes. A string or a list may be stored once and pointed to often."""
+    objects = array.dtype.kind == "O" and array.shape
+    read = 0
+    for start in range(0, len(array) if objects else 1, BLOCK):
+        values = array[start : start + BLOCK].flat if objects else [array[()]]
+        read += sum(POINTER + (len(value) if isinstance(value, bytes) else value.nbytes) for value in values)
+        if read > most:
+            raise Unsafe(f"{here!r} gives more than the {most} bytes that are left for it")
+    return read
 
 
 def main(path, options):
@@ -96,7 +103,7 @@ def main(path, options):
     wrong = None
     try:
         with h5py.File(path, "r") as file:
-            walk(file, options["limit"], set(options["vlen"]))
+            walk(file, options["limit"], options["total"], set(options["vlen"]))
     except Unsafe as error:
         wrong = "unsafe", str(error)
     except MemoryError:

@@ -353,6 +353,9 @@ LAYERS = {
         lambda: snn.Sequential(snn.SumPool2d(2), snn.SpikingMaxPool2d(2, threshold=jnp.array(1.5)), snn.Flatten()),
         MAPS,
     ),
+    "Scale, Threshold": Case(
+        lambda: snn.Sequential(snn.Scale(jnp.array([0.5, -2.0, 1.0])), snn.Threshold(jnp.array(0.4))), VECTOR
+    ),
     "Unpack": Case(lambda: snn.Sequential(snn.Unpack(20), linear(20, 4), snn.SimpleLIF(0.9)), VECTOR),
     "SumPool1d, SpikingMaxPool1d": Case(lambda: snn.Sequential(snn.SumPool1d(2), snn.SpikingMaxPool1d(2, 2)), (2, 5)),
     "TraceMaxPool1d, padded": Case(lambda: snn.TraceMaxPool1d(3, 2, 1, decay_constant=0.8), (2, 5)),

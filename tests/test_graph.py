@@ -366,7 +366,7 @@ def test_shapes_that_do_not_fit_are_refused_by_name(getkey):
     net = snn.Graph(nodes, [("input", "a"), ("a", "b"), ("input", "b")], outputs=("b",))
     with pytest.raises(ValueError, match=r"node 'b' merges signals.*'a -> b': \(2,\), 'input -> b': \(3,\)"):
         net.init_state((3,))
-    with pytest.raises(TypeError, match=r"node 'a', `Linear`.*it takes \(3,\)"):
+    with pytest.raises(ValueError, match=r"node 'a', `Linear`.*it takes \(3,\)"):
         net.init_state((4,))
 
 

@@ -12,9 +12,9 @@
 - Parameters: `decay`, `UnityGain`, `Fixed`, `Logistic`, `parameter`, `trainable`, `project`, `in_precision`.
 - Containers: `Sequential`, `Graph` (with `Edge`, `Add`, `Concatenate`), and the `States` that they thread.
 - Layers of layers: `Recurrent`, `Residual`, `Parallel`. Delays: `Delay`.
-- Layers without state: `Flatten`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`, `SumPool2d`,
-  `Unpack`, `GradedSpikes`, `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`, `LayerNorm`,
-  `GroupNorm` and `WeightNorm` among them.
+- Layers without state: `Flatten`, `Scale`, `Threshold`, `Each`, `SpikingMaxPool1d`, `SpikingMaxPool2d`, `SumPool1d`,
+  `SumPool2d`, `Unpack`, `GradedSpikes`, `WeightStandardised`, and all of `equinox.nn` that need no `eqx.nn.State`,
+  `LayerNorm`, `GroupNorm` and `WeightNorm` among them.
 - Max pooling over time: `TraceMaxPool1d`, `TraceMaxPool2d`. Dropout with one mask for a sequence: `SequenceDropout`.
 - Batch normalisation: `BatchNorm`, `BatchNormThroughTime`, `ThresholdDependentBatchNorm`, `TemporalEffectiveBatchNorm`;
   `estimate_norms` sets their statistics.
@@ -110,6 +110,7 @@ from ._resonate_and_fire import (
     BalancedResonateAndFire as BalancedResonateAndFire,
     ResonateAndFire as ResonateAndFire,
 )
+from ._scale import Scale as Scale
 from ._sequential import Sequential as Sequential
 from ._short_term_plasticity import ShortTermPlasticity as ShortTermPlasticity
 from ._sigma_delta import SigmaDelta as SigmaDelta
@@ -118,6 +119,7 @@ from ._spiking import SpikingLayer as SpikingLayer
 from ._srm import SRM as SRM
 from ._state_space import LRU as LRU, S5 as S5
 from ._summary import Summary as Summary, summary as summary
+from ._threshold import Threshold as Threshold
 from ._topology import Edge as Edge
 from ._trace_pooling import TraceMaxPool1d as TraceMaxPool1d, TraceMaxPool2d as TraceMaxPool2d
 from ._two_compartment import TwoCompartment as TwoCompartment

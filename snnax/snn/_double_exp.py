@@ -121,13 +121,18 @@ class DoubleExpLIF(SpikingLayer):
         r, i, v = self._filtered(leaky_over_time, state, xs)
         return DoubleExpState(v[-1], i[-1], r[-1], None), in_activation_dtype(self.fire_at_once(v, keys), xs)
 
+    def synaptic_gains(self, dtype) -> tuple[Gain, Gain]:
+        """The gains of the two filters that make the current: of its rise, and of its fall."""
+        _, fall, rise = self.decay_constants
+        if isinstance(self.gain[1], UnityGain):
+            return self.gain[1], self.gain[1]
+        peak = _peak(acting(fall, dtype, DECAY), acting(rise, dtype, DECAY))
+        return 1.0, acting(self.gain[1], dtype) / peak
+
     def _filtered(self, leaky: Callable, state: DoubleExpState, x: Array) -> tuple[Array, Array, Array]:
         """The rise, the current and the potential that `leaky` makes of the input, in one step or in all."""
-        dtype = state.v.dtype
         membrane, fall, rise = self.decay_constants
-        first = second = self.gain[1]
-        if not isinstance(second, UnityGain):
-            first, second = 1.0, acting(second, dtype) / _peak(acting(fall, dtype, DECAY), acting(rise, dtype, DECAY))
+        first, second = self.synaptic_gains(state.v.dtype)
         r = leaky(state.rise, in_state_dtype(x, state.v), rise, first)
         i = leaky(state.i, r, fall, second)
         return r, i, leaky(state.v, i, membrane, self.gain[0], self.rest)

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .._parameter import REAL, Fixed, acting, as_parameter, check_shapes, parameter
+from .._parameter import Fixed, as_parameter, check_shapes
 from . import _loop, _node
-from ._filter import Parameter
 from ._node import Nest, check_child, fold
+from ._scale import Scale
 from ._spiking import in_activation_dtype
 
 
@@ -21,16 +21,6 @@ class RecurrentState(eqx.Module):
     neuron: PyTree
     synapse: PyTree
     out: Array
-
-
-class Elementwise(eqx.Module):
-    """Each output multiplied by a weight of its own: the synapse of neurons that hear only themselves."""
-
-    weight: Parameter = parameter()
-
-    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        """**Arguments:** `x`: an array to whose shape the weight broadcasts. **Returns:** the product, in its dtype."""
-        return x * acting(self.weight, x.dtype)
 
 
 class Recurrent(Nest):
@@ -62,7 +52,7 @@ class Recurrent(Nest):
             (trained).
         """
         if isinstance(synapse, Fixed) or not callable(synapse):
-            synapse = Elementwise(as_parameter("snn.Recurrent", "synapse", synapse, REAL))
+            synapse = Scale(as_parameter("snn.Recurrent", "synapse", synapse))
         check_child("snn.Recurrent", "the neuron", neuron)
         check_child("snn.Recurrent", "the synapse", synapse)
         self.neuron = neuron
@@ -78,7 +68,7 @@ class Recurrent(Nest):
         children = (self.synapse, self.neuron)
         x = jax.ShapeDtypeStruct(in_shape, _node.input_dtype(children[1:], children))
         neuron, out = _node.begin("snn.Recurrent", "the neuron", self.neuron, x, fold(key, 0))
-        if isinstance(self.synapse, Elementwise):
+        if isinstance(self.synapse, Scale):
             check_shapes("snn.Recurrent", self.synapse, out.shape)
         synapse, feedback = _node.begin("snn.Recurrent", "the synapse", self.synapse, out, fold(key, 1))
         if feedback.shape != in_shape:
