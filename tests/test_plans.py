@@ -109,6 +109,31 @@ def test_chunks_need_less_memory_than_whole_trains(getkey):
     assert bytes_needed(snn.Chunked(), snn.Sum()) < bytes_needed(snn.StepByStep(), snn.Trains()) / 5
 
 
+@pytest.mark.parametrize("which", ["parameters", "inputs"])
+def test_chunks_hold_no_copy_of_a_batch_of_inputs(getkey, which):
+    layers = eqx.nn.Linear(3, 4, key=getkey()), snn.LIF([0.9, 0.8]), snn.SimpleLI(0.9)
+    params, static = eqx.partition(snn.Sequential(*layers), eqx.is_inexact_array)
+    xs = jr.normal(getkey(), (4, 900, 3))
+
+    def gradient(plan):
+        def one(params, xs):
+            model = eqx.combine(params, static)
+            return model(model.init_state((3,)), xs, plan=plan, collect={-1: snn.Mean()})[1][-1]
+
+        def of_batch(params, xs):
+            return jnp.sum(jax.vmap(one, (None, 0))(params, xs) ** 2)
+
+        return jax.grad(of_batch, 0 if which == "parameters" else 1)
+
+    compiled = jax.jit(gradient(snn.Chunked())).lower(params, xs).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < xs.nbytes
+    wanted = jax.jit(gradient(snn.StepByStep()))(params, xs)
+    close(compiled(params, xs), wanted)
+    if which == "inputs":
+        one_by_one = jax.vmap(lambda xs: gradient(snn.Chunked())(params, xs[None])[0])
+        close(jax.jit(one_by_one)(xs), wanted)
+
+
 @pytest.mark.parametrize(
     "steps, n", [(1, 1), (2, 1), (5, 2), (7, 3), (10, 2), (12, 3), (100, 10), (1000, 40), (1009, 32)]
 )
