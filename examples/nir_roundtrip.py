@@ -65,7 +65,7 @@ def make_model(key) -> snn.Graph:
     feedback = eqx.nn.Linear(HIDDEN, HIDDEN, use_bias=False, key=k2)
     nodes = {
         "weights": eqx.nn.Linear(UNITS, HIDDEN, key=k1),
-        "hidden": snn.Recurrent(snn.LIF([snn.Logistic(0.95), snn.Logistic(0.9)]), feedback),
+        "hidden": snn.Recurrent(snn.LIF([snn.Logistic(0.9), snn.Logistic(0.5)]), feedback),
         "readout": eqx.nn.Linear(HIDDEN, CLASSES, key=k3),
         "output": snn.SimpleLI(0.95),
     }
