@@ -1,4 +1,4 @@
-"""NIR files that are written here fire the same spikes in snnTorch and Norse, and theirs fire theirs here.
+"""NIR files that are written here fire the same spikes in snnTorch, Norse and Spyx, and theirs fire theirs here.
 
 What their readers and writers do otherwise is in the table of docs/nir.rst, and tested at the end.
 """
@@ -6,6 +6,7 @@ What their readers and writers do otherwise is in the table of docs/nir.rst, and
 import warnings
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -28,12 +29,6 @@ def torch():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield pytest.importorskip("torch")
-
-
-@pytest.fixture(params=["snntorch", "norse"])
-def peer(request, torch):
-    pytest.importorskip(request.param)
-    return request.param
 
 
 def spikes(shape):
@@ -183,6 +178,33 @@ def test_a_file_fires_the_same_spikes_elsewhere(peer, name, torch, tmp_path):
     check(theirs, here)
 
 
+# Spyx reads neither r nor w_in, and its spikes come one step later for each layer. Its LIF subtracts a threshold that
+# does not decay with the potential.
+SPYX = {
+    "CubaLIF": lambda: synaptic(threshold=0.5, reset=SUBTRACT),
+    "IF": lambda: snn.SimpleIAF(threshold=0.5, reset=SUBTRACT),
+    "LIF": lambda: plain(threshold=0.5, reset=SUBTRACT),
+}
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("name", SPYX)
+def test_a_file_fires_the_same_spikes_in_spyx_some_steps_later(name, layers, tmp_path):
+    with warnings.catch_warnings(), jax.numpy_dtype_promotion("standard"):
+        warnings.simplefilter("ignore")
+        spyx = pytest.importorskip("spyx.nir")
+        second = [linear(HIDDEN, LAST, 1, use_bias=False), SPYX[name]()] if layers == 2 else []
+        model = snn.Sequential(linear(SIZE, HIDDEN), SPYX[name](), *second)
+        snnax.nir.write(tmp_path / "x.nir", model, (SIZE,), dt=1e-3, reset=SUBTRACT)
+        xs = jnp.asarray(spikes((SIZE,)))
+        theirs = spyx.from_nir(nir.read(tmp_path / "x.nir"), xs[:, None], dt=1e-3)[1]
+    here = np.asarray(model(model.init_state((SIZE,)), xs)[1][-1])[:-layers]
+    if name == "LIF":
+        assert np.any(np.asarray(theirs)[layers:, 0] != here)
+    else:
+        check(np.asarray(theirs)[layers:, 0], here)
+
+
 # Files of snnTorch: modules with one value for each neuron, for the shapes in its files come from its parameters.
 
 
@@ -254,7 +276,7 @@ def test_a_file_of_snntorch_fires_its_spikes_here(name, torch, tmp_path):
     check(theirs, run_here(net, xs))
 
 
-# Files of Norse. Its writer takes 1 / tau for tau / dt, which is right for a `dt` of 1.
+# Files of Norse. Its writer multiplies time constants by `dt`, which is right for a `dt` of 1, and leaves w_in out.
 
 
 def of_norse(kind):
@@ -263,25 +285,32 @@ def of_norse(kind):
             threshold = each(torch, threshold, size)
             if kind == "IAFCell":
                 return norse.IAFCell(norse.IAFParameters(v_th=threshold), dt=1e-3)
+            if kind == "LIFCell":
+                values = (each(torch, value, size) for value in (200.0, 100.0, 0.0))
+                return norse.LIFCell(norse.LIFParameters(*values, threshold, each(torch, 0.0, size)), dt=1e-3)
             inverse, rest = each(torch, 100.0, size), each(torch, 0.01, size)
             parameters = norse.LIFBoxParameters(tau_mem_inv=inverse, v_th=threshold, v_leak=rest)
             return norse.LIFBoxCell(parameters, dt=1e-3)
 
         first, second = torch_linear(torch, SIZE, HIDDEN), torch_linear(torch, HIDDEN, LAST, 1)
-        low = 0.3 if kind == "IAFCell" else 0.03
+        low = {"IAFCell": 0.3, "LIFCell": 0.2, "LIFBoxCell": 0.03}[kind]
         return norse.SequentialState(first, neuron(HIDDEN, low), second, neuron(LAST, low))
 
     return make
 
 
-@pytest.mark.parametrize("kind, terms", [("LIFBoxCell", {}), ("IAFCell", {"if_dt": 1.0})])
+@pytest.mark.parametrize("kind, terms", [("LIFBoxCell", {}), ("LIFCell", {}), ("IAFCell", {"if_dt": 1.0})])
 @pytest.mark.parametrize("their_dt, dt", [(1.0, 1e-3), (1e-3, 1e-6)])
 def test_a_file_of_norse_fires_its_spikes_here(kind, terms, their_dt, dt, torch, tmp_path):
     norse = pytest.importorskip("norse.torch")
     xs = spikes((SIZE,))
     module = of_norse(kind)(torch, norse)
     theirs = run_there(torch, module, xs)
-    nir.write(tmp_path / "x.nir", norse.to_nir(module, torch.from_numpy(xs[0]), dt=their_dt))
+    graph = norse.to_nir(module, torch.from_numpy(xs[0]), dt=their_dt)
+    for node in graph.nodes.values():
+        if isinstance(node, nir.CubaLIF):
+            node.w_in = np.asarray(node.tau_syn) / dt
+    nir.write(tmp_path / "x.nir", graph)
     check(theirs, run_here(snnax.nir.from_nir(tmp_path / "x.nir", dt=dt, **terms), xs))
 
 
