@@ -32,11 +32,11 @@ def save(ax, name):
 
 
 def make_gesture():
-    """Frames of a synthetic gesture, `(40, 2, 32, 32)`, and what a small network makes of them."""
+    """Frames of a synthetic gesture, `(20, 2, 32, 32)`, and what a small network makes of them."""
     array = data.record(0, 7, 1, 3)
     events = data.Events.from_structured(array, (128, 128, 2), microseconds=1000)
-    events = data.crop(data.crop_time(events, 0, 40 * 40_000), (64, 64), (22, 28))
-    frames = data.bin_events(data.downsample(events, 2), 40, 40_000, mode=data.Clipped(2))[0]
+    events = data.crop(data.crop_time(events, 0, 20 * 50_000), (64, 64), (22, 28))
+    frames = data.bin_events(data.downsample(events, 2), 20, 50_000, mode=data.Clipped(2))[0]
     k1, k2 = jr.split(jr.key(0))
     model = snn.Sequential(
         eqx.nn.Conv2d(2, 8, kernel_size=5, stride=4, key=k1),
@@ -89,7 +89,7 @@ def make_training():
 def of_training():
     model, history, spikes, label = make_training()
     _, outs = model(model.init_state((20,)), spikes)
-    save(plot.raster(spikes, dt=DT), "raster")
+    save(plot.raster(outs[1], dt=DT), "raster")
     save(plot.rates(outs, dt=DT), "rates")
     save(plot.spike_counts(outs[-1], names=[f"class {i}" for i in range(5)], highlight=label), "spike_counts")
     save(plot.weights(model[0].weight), "weights")
@@ -97,19 +97,22 @@ def of_training():
     plot.learning_curves(history, "train_loss", "loss", ax=left)
     plot.learning_curves(history, "train_accuracy", "accuracy", ax=right)
     save(right, "learning_curves")
-    request = (snn.Trains(), snn.Traces())
-    _, outs = model(model.init_state((20,)), spikes, collect={1: request})
-    fired, state = outs[1]
-    busy = np.argsort(-np.asarray(fired.sum(0)))[:3]
-    save(plot.traces(state.v[:, busy], spikes=fired[:, busy], threshold=model[1].threshold, dt=DT), "traces")
+
+
+def of_states():
+    model = snn.Sequential(snn.SimpleLIF(0.9))
+    xs = jr.uniform(jr.key(0), (40, 3)) * jnp.array([0.7, 0.4, 0.25])
+    _, outs = model(model.init_state((3,)), xs, collect={0: (snn.Trains(), snn.Traces())})
+    spikes, state = outs[0]
+    save(plot.traces(state.v, spikes=spikes, threshold=1.0, dt=DT), "traces")
 
 
 def of_recordings():
     frames, outs = make_gesture()
-    save(plot.frames(frames, dt=0.04), "frames")
-    figure = Figure(figsize=(6.0, 2.8), dpi=75, layout="constrained")
+    save(plot.frames(frames, dt=0.05), "frames")
+    figure = Figure(figsize=(5.0, 2.2), dpi=72, layout="constrained")
     plot.animate(
-        IMAGES / "animation.gif", frames, {"convolution": outs[1], "linear": outs[4]}, dt=0.04, figure=figure, fps=8
+        IMAGES / "animation.gif", frames, {"convolution": outs[1], "linear": outs[4]}, dt=0.05, figure=figure, fps=8
     )
 
 
@@ -159,13 +162,14 @@ def of_surrogates():
     plot.surrogate(surrogate.EscapeNoise(4.0), key=jr.key(0), ax=panels[2])
     for panel, title in zip(panels, ("SuperSpike(10.0)", "Triangular(1.0)", "EscapeNoise(4.0)"), strict=True):
         panel.set_title(title, fontsize=9)
-    panels[0].legend(fontsize=7.5, frameon=False, loc="upper left")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     save(panels[0], "surrogate")
 
 
 def main():
     IMAGES.mkdir(parents=True, exist_ok=True)
     of_training()
+    of_states()
     of_recordings()
     of_filters()
     of_networks()

@@ -71,7 +71,9 @@ def animate(
     covers, half = [], at[1] / 2
     for ax, (name, train) in zip(panels, trains.items(), strict=True):
         raster(train, dt=dt, ax=ax)
-        ax.set(ylabel=name, xlabel=label if ax is panels[-1] else "")
+        ax.set_ylabel(name, fontsize=8)
+        ax.set_xlabel(label if ax is panels[-1] else "", fontsize=8)
+        ax.tick_params(labelsize=8)
         covers.append(ax.axvspan(0, 1, color="white", zorder=3))
         covers[-1].set(y=-0.05, height=1.1)
     lines = [ax.axvline(at[0], color=VERMILION, linewidth=1, zorder=4) for ax in panels]
@@ -79,7 +81,9 @@ def animate(
     with film.saving(figure, str(path), figure.dpi):
         for step in range(steps):
             image.set_data(images[step])
-            picture.set_title(f"{label.replace('time ', '')} {step}" if dt is None else _with_unit(at[step], label))
+            picture.set_title(
+                f"{label.replace('time ', '')} {step}" if dt is None else _with_unit(at[step], label), fontsize=9
+            )
             for cover, line in zip(covers, lines, strict=True):
                 cover.set(x=at[step] + half, width=at[steps] - at[step])
                 line.set_xdata([at[step]] * 2)

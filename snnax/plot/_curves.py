@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from ..functional.surrogate import AbstractRandomSurrogate, AbstractSurrogate, Custom
-from ._panel import BLUE, COLOURS, DASHES, MARKERS, VERMILION, panel, plain
+from ._panel import BLUE, COLOURS, DASHES, MARKERS, VERMILION, panel, plain, whole_numbers
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -38,8 +38,6 @@ def learning_curves(
             f"{known}, got {list(metrics)}."
         )
     ax = panel("learning_curves", ax, (5.6, 3.2))
-    from matplotlib.ticker import MaxNLocator
-
     epochs = [_number("epoch", row["epoch"]) + 1 if "epoch" in row else i for i, row in enumerate(rows, 1)]
     for name, colour, dash, marker in zip(metrics, COLOURS, DASHES, MARKERS, strict=False):
         points = [
@@ -53,7 +51,7 @@ def learning_curves(
         )
     if len(metrics) > 1:
         ax.legend(frameon=False)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.xaxis.set_major_locator(whole_numbers())
     ax.set(xlabel="epoch", ylabel=metrics[0] if len(metrics) == 1 else "")
     plain(ax)
     return ax

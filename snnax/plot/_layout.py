@@ -27,7 +27,7 @@ def layout(topology: Topology) -> Layout:
     A node is one level below the lowest of those that it receives from; an edge over several levels has a place of its
     own in each between; places in a level are in the order of the mean place of their neighbours.
     """
-    order = [*topology.inputs, *(name for component in topology.components for name in component)]
+    order = _order(topology)
     rank = {name: i for i, name in enumerate(order)}
     down = [edge for edge in topology.edges if rank[edge.source] < rank[edge.target]]
     up = [edge for edge in topology.edges if rank[edge.source] >= rank[edge.target]]
@@ -58,6 +58,25 @@ def layout(topology: Topology) -> Layout:
         ]
     real = {*order, *((name,) for name in topology.outputs)}
     return Layout({one: place for one, place in places.items() if one in real}, routes, lanes)
+
+
+def _order(topology: Topology) -> list[str]:
+    """Inputs and nodes, so that of a cycle only that edge goes back which closes it on the way from the inputs."""
+    place = {name: i for i, name in enumerate(topology.order)}
+    finished: list[str] = []
+    seen: set[str] = set()
+
+    def visit(name: str) -> None:
+        seen.add(name)
+        onward = [edge for edge in topology.edges if edge.source == name]
+        for edge in sorted(onward, key=lambda edge: (edge.delay > 0, place[edge.target])):
+            if edge.target not in seen:
+                visit(edge.target)
+        finished.append(name)
+
+    for name in topology.inputs[::-1]:
+        visit(name)
+    return finished[::-1]
 
 
 def _chain(source: str, target: str, label: str, level: dict) -> list:

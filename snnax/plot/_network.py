@@ -101,7 +101,7 @@ def _add_ground(ax: Any, component: tuple[str, ...], plan: Layout) -> None:
     groups = [inside]
     (left, low), (right, high) = (tuple(pick(axis) for axis in zip(*inside, strict=True)) for pick in (min, max))
     others = [place for name, place in plan.places.items() if name not in component]
-    if any(left <= x <= right and low <= y <= high for x, y in others):
+    if any(left - _WIDTH < x < right + _WIDTH and low <= y <= high for x, y in others):
         groups = [[place] for place in inside]
     for group in groups:
         (left, low), (right, high) = (tuple(pick(axis) for axis in zip(*group, strict=True)) for pick in (min, max))
@@ -149,7 +149,7 @@ def _add_arrow(ax: Any, route: list[Point], gid: str, *, lane: bool = False, del
             codes += [Path.LINETO, *[Path.CURVE4] * 3]
     codes[0] = Path.MOVETO
     colour = VERMILION if delayed else "0.25"
-    style = {"linestyle": (0, (4, 2)) if delayed else "-", "linewidth": 1.1, "color": colour, "fill": False}
+    style = {"linestyle": (0, (4, 2)) if delayed else "-", "linewidth": 1.1, "color": colour}
     path = Path(points, codes)
     arrow = FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=9, joinstyle="round", zorder=2, **style)
     arrow.set_gid(gid)

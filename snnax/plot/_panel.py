@@ -58,6 +58,13 @@ def plain(ax: "matplotlib.axes.Axes") -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def whole_numbers() -> Any:
+    """Ticks at round whole numbers, for numbers of neurons, spikes and epochs."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+
+
 def check_axis(owner: str, dt: float | None) -> None:
     if dt is not None and not dt > 0:
         raise ValueError(f"`plot.{owner}`: `dt` must be the length of a time step in seconds, above 0, got {dt!r}.")
@@ -71,6 +78,12 @@ def times(owner: str, steps: int, dt: float | None) -> tuple[np.ndarray, str]:
     if steps * dt < 1:
         return np.arange(steps + 1) * (1000 * dt), "time (ms)"
     return np.arange(steps + 1) * dt, "time (s)"
+
+
+def set_time(ax: "matplotlib.axes.Axes", at: np.ndarray, label: str) -> None:
+    """An axis of time that is the same for all pictures of one recording, which may share it."""
+    ax.set_xlim(at[0] - at[1] / 2, at[-1] - at[1] / 2)
+    ax.set_xlabel(label)
 
 
 def as_numbers(owner: str, name: str, value: Any, shapes: Mapping[int, str] | str) -> np.ndarray:

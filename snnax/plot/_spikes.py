@@ -7,7 +7,20 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from ._panel import BLACK, BLUE, VERMILION, as_names, as_numbers, as_trains, check_axis, panel, plain, times
+from ._panel import (
+    BLACK,
+    BLUE,
+    VERMILION,
+    as_names,
+    as_numbers,
+    as_trains,
+    check_axis,
+    panel,
+    plain,
+    set_time,
+    times,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -28,28 +41,28 @@ def raster(spikes: Any, *, dt: float | None = None, ax: "matplotlib.axes.Axes | 
     trains = as_trains("raster", "spikes", spikes)
     at, label = times("raster", len(trains), dt)
     ax = panel("raster", ax)
-    from matplotlib.ticker import MaxNLocator
-
     signed = bool(np.any(trains < 0))
     kinds = [(trains > 0, 0.8, BLUE if signed else BLACK, "above 0"), (trains < 0, 0.4, VERMILION, "below 0")]
     for fired, length, colour, name in kinds[: 1 + signed]:
         when, which = np.nonzero(fired)
-        # Where there are more neurons than dots of ink, the projecting cap keeps a spike at least as long as wide.
+        # The projecting cap keeps a spike as long as wide where there are more neurons than dots of ink; snapped to
+        # them its length would be 0, of which nothing is drawn.
         ax.vlines(
             at[when],
             which - length / 2,
             which + length / 2,
             color=colour,
             linewidth=1.3,
-            capstyle="projecting" if trains.shape[1] > 40 else "butt",
+            capstyle="projecting",
+            snap=False,
             label=name,
         )
     if signed:
         ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, fontsize=8)
-    ax.set_xlim(at[0] - at[1] / 2, at[-1] - at[1] / 2)
+    set_time(ax, at, label)
     ax.set_ylim(-0.5, trains.shape[1] - 0.5)
-    ax.yaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    ax.set(xlabel=label, ylabel="neuron")
+    ax.yaxis.set_major_locator(whole_numbers())
+    ax.set_ylabel("neuron")
     plain(ax)
     return ax
 
@@ -77,18 +90,16 @@ def spike_counts(
             f"`plot.spike_counts`: `highlight` must be a neuron from 0 to {counts.size - 1}, got {highlight!r}."
         )
     ax = panel("spike_counts", ax)
-    from matplotlib.ticker import MaxNLocator
-
     bars = ax.bar(np.arange(counts.size), counts, color=BLUE, edgecolor="white", linewidth=0 if names is None else 0.5)
     if highlight is not None:
         bars[highlight].set(facecolor=VERMILION, hatch="///", edgecolor="white")
     if names is None:
-        ax.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+        ax.xaxis.set_major_locator(whole_numbers())
     else:
         crowded = sum(map(len, names)) > 50
         ax.set_xticks(np.arange(counts.size), names, rotation=40 if crowded else 0, ha="right" if crowded else "center")
         ax.tick_params(axis="x", length=0)
-    ax.yaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    ax.yaxis.set_major_locator(whole_numbers())
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(xlim=(-0.6, counts.size - 0.4), ylabel="spikes")
     ax.set_xlabel("neuron" if names is None else "")
@@ -101,14 +112,14 @@ def rates(
 ) -> "matplotlib.axes.Axes":
     """How often the neurons of each layer fire: a histogram for each layer, one above the other.
 
-    A bar marks the mean of a layer; beside it is the share of neurons that never fire. Each histogram is as high as
-    the others.
+    Layers come from the top. A bar marks the mean of each; beside it is the share of neurons that never fire. All
+    histograms are drawn equally high.
 
     **Arguments:**
 
-    - `outs`: what a call of a network gives: whole trains, `(time, ...)`, of one example. Of a container's outs, those
-        entries are layers that spike whose values are all whole numbers; the others (currents, potentials, frames of
-        means) have no rate and are no rows. Or a mapping from names to trains, or one train.
+    - `outs`: what a call of a network gives, whole trains `(time, ...)` of one example; or a mapping from names to
+        trains, or one train. A layer spikes, and has a row, if all its values are whole numbers; currents and
+        potentials have no rate.
     - `dt`: the length of a time step in seconds. Default: rates are in spikes per step.
     - `bins`: the number of bins between 0 and the highest rate.
     - `ax`: where to draw. Default: a new figure.
@@ -121,7 +132,8 @@ def rates(
     ax = panel("rates", ax, (6.4, 1.0 + 0.75 * len(trains)))
     highest = max(float(one.max()) for one in of_layers.values()) or 1 / (dt or 1)
     edges = np.linspace(0, highest, bins + 1)
-    for row, one in enumerate(of_layers.values()):
+    rows = np.arange(len(trains))[::-1]
+    for row, one in zip(rows, of_layers.values(), strict=True):
         counts = np.histogram(one, edges)[0]
         ax.stairs(row + 0.78 * counts / counts.max(), edges, baseline=row, fill=True, color=BLUE, alpha=0.55)
         ax.stairs(row + 0.78 * counts / counts.max(), edges, baseline=row, color=BLUE)
@@ -134,7 +146,7 @@ def rates(
             fontsize=8,
             va="center",
         )
-    ax.set_yticks(np.arange(len(trains)), list(of_layers))
+    ax.set_yticks(rows, list(of_layers))
     ax.tick_params(axis="y", length=0)
     ax.set(xlim=(0, highest), ylim=(-0.05, len(trains)))
     ax.set(xlabel="spikes per step" if dt is None else "rate (Hz)", ylabel="layer")

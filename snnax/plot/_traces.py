@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._panel import COLOURS, DASHES, as_names, as_numbers, panel, plain, times
+from ._panel import COLOURS, DASHES, VERMILION, as_names, as_numbers, panel, plain, set_time, times
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -16,6 +16,7 @@ def traces(
     *,
     spikes: Any = None,
     threshold: Any = None,
+    highlight: int | None = None,
     names: Sequence[str] | None = None,
     dt: float | None = None,
     ax: "matplotlib.axes.Axes | None" = None,
@@ -24,24 +25,27 @@ def traces(
 
     **Arguments:**
 
-    - `potentials`: `(time,)` or `(time, neurons)`, of seven neurons at most, such as `outs[1].v[:, :3]` where
-        `snn.Traces()` was collected.
+    - `potentials`: `(time,)` or `(time, neurons)`, such as `outs[1].v[:, :3]` where `snn.Traces()` was collected;
+        of seven neurons at most, unless one is highlighted.
     - `spikes`: of the same shape. Default: none.
     - `threshold`: one for all, one for each neuron, or, where it moves, of the shape of the potentials. Default: none.
-    - `names`: of the neurons, for a legend. Default: their numbers, where there are several.
+    - `highlight`: the number of a neuron that is drawn bold, before all others in grey, such as the label among the
+        classes of a read-out. Default: all alike.
+    - `names`: of the neurons, for a legend. Default: their numbers, where there are several and none is highlighted.
     - `dt`: the length of a time step in seconds. Default: the axis counts steps.
     - `ax`: where to draw. Default: a new figure.
     """
     given = as_numbers("traces", "potentials", potentials, {1: "(time,)", 2: "(time, neurons)"})
     v = given.reshape(len(given), -1)
-    if v.shape[1] > len(COLOURS):
+    if highlight is not None and not 0 <= highlight < v.shape[1]:
+        raise ValueError(f"`plot.traces`: `highlight` must be a neuron from 0 to {v.shape[1] - 1}, got {highlight!r}.")
+    if highlight is None and v.shape[1] > len(COLOURS):
         raise ValueError(
             f"`plot.traces`: {v.shape[1]} neurons are too many to be told apart. Choose {len(COLOURS)} at most: "
-            f"`potentials[:, :{len(COLOURS)}]`."
+            f"`potentials[:, :{len(COLOURS)}]`; or give `highlight=`, the number of one."
         )
     names = as_names("traces", names, v.shape[1], "neurons")
     at, label = times("traces", len(v), dt)
-    at = at[:-1]
     fired = None
     if spikes is not None:
         fired = as_numbers("traces", "spikes", spikes, {1: "(time,)", 2: "(time, neurons)"})
@@ -51,33 +55,40 @@ def traces(
             )
         fired = fired.reshape(v.shape)
     levels = None if threshold is None else _levels(threshold, given.shape).reshape(v.shape)
+    styles = [(colour, dash, 1.3, 2.0) for colour, dash in zip(COLOURS, DASHES, strict=True)]
+    if highlight is not None:
+        styles = [("0.7", "-", 1.0, 2.0)] * v.shape[1]
+        styles[highlight] = (VERMILION, "-", 2.2, 2.5)
+    colours = [style[0] for style in styles]
     ax = panel("traces", ax)
-    several = v.shape[1] > 1
-    for i in range(v.shape[1]):
-        name = names[i] if names is not None else f"neuron {i}" if several else None
-        ax.plot(at, v[:, i], color=COLOURS[i], linestyle=DASHES[i], linewidth=1.3, label=name)
+    numbered = v.shape[1] > 1 and highlight is None
+    for i, (colour, dash, width, order) in zip(range(v.shape[1]), styles, strict=False):
+        name = names[i] if names is not None else f"neuron {i}" if numbered else None
+        name = name if highlight in (None, i) else None
+        ax.plot(at[:-1], v[:, i], color=colour, linestyle=dash, linewidth=width, zorder=order, label=name)
     if levels is not None:
         if np.ptp(levels) == 0:
             ax.axhline(levels[0, 0], color="0.45", linewidth=1, linestyle=(0, (2, 2)), zorder=1, label="threshold")
         else:
             for i in range(v.shape[1]):
                 label_of = "threshold" if i == 0 else None
-                ax.plot(at, levels[:, i], color=COLOURS[i], linewidth=0.9, linestyle=(0, (2, 2)), label=label_of)
+                ax.plot(at[:-1], levels[:, i], color=colours[i], linewidth=0.9, linestyle=(0, (2, 2)), label=label_of)
     if fired is not None:
-        _spikes_above(ax, at, fired, np.concatenate([v] if levels is None else [v, levels]))
-    if names is not None or several or levels is not None:
+        _spikes_above(ax, at, fired, colours, np.concatenate([v] if levels is None else [v, levels]))
+    if names is not None or numbered or levels is not None:
         ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    ax.set(xlim=(at[0], at[-1] if len(at) > 1 else at[0] + 1), xlabel=label, ylabel="potential")
+    set_time(ax, at, label)
+    ax.set_ylabel("potential")
     plain(ax)
     return ax
 
 
 def _levels(threshold: Any, shape: tuple[int, ...]) -> np.ndarray:
     """A threshold for every neuron and step."""
-    if isinstance(threshold, (int, float)):
+    if isinstance(threshold, (int, float)) or getattr(threshold, "shape", None) == ():
         return np.full(shape, float(threshold))
-    levels = np.asarray(threshold).astype(np.float64)
-    if levels.shape not in ((), shape[1:], shape):
+    levels = as_numbers("traces", "threshold", threshold, f"{shape[1:]} or {shape}")
+    if levels.shape not in (shape[1:], shape):
         raise ValueError(
             f"`plot.traces`: `threshold` must be one number, or have the shape {shape[1:]}, one for each neuron, or "
             f"{shape}, where it moves, got {levels.shape}."
@@ -85,11 +96,11 @@ def _levels(threshold: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(levels, shape)
 
 
-def _spikes_above(ax: Any, at: np.ndarray, fired: np.ndarray, values: np.ndarray) -> None:
+def _spikes_above(ax: Any, at: np.ndarray, fired: np.ndarray, colours: list[str], values: np.ndarray) -> None:
     """A row of strokes above the traces for each neuron."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     row = 0.08 * (high - low or 1.0)
     for i in range(fired.shape[1]):
         bottom = high + row * (1 + 1.25 * i)
-        ax.vlines(at[np.nonzero(fired[:, i])[0]], bottom, bottom + row, color=COLOURS[i], linewidth=1.5)
+        ax.vlines(at[np.nonzero(fired[:, i])[0]], bottom, bottom + row, color=colours[i], linewidth=1.5)
     ax.set_ylim(low - row, high + row * (2.5 + 1.25 * fired.shape[1]))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._panel import BLUE, VERMILION, as_numbers, panel
+from ._panel import BLUE, VERMILION, as_numbers, panel, whole_numbers
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -34,12 +34,10 @@ def weights(weight: Any, *, ax: "matplotlib.axes.Axes | None" = None) -> "matplo
         )
     values = as_numbers("weights", "weight", weight, {2: "(outputs, inputs)"})
     ax = panel("weights", ax, (5.6, 3.6))
-    from matplotlib.ticker import MaxNLocator
-
     ax.imshow(values, aspect="auto", interpolation="nearest", cmap=signed_colours(), **_symmetric(values))
     _add_scale(ax)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        axis.set_major_locator(whole_numbers())
     ax.set(xlabel="input", ylabel="output")
     return ax
 
@@ -83,14 +81,13 @@ def receptive_fields(
     images = values.reshape(-1, *values.shape[-2:])
     number, height, width = images.shape
     square = min(number, math.ceil(math.sqrt(number * height / width)))
-    default = channels if channels > 1 else square
-    columns = default if columns is None else columns
-    if not 1 <= columns <= number:
+    in_a_row = columns if columns is not None else channels if channels > 1 else square
+    if not 1 <= in_a_row <= number:
         raise ValueError(f"`plot.{owner}`: `columns` must be from 1 to the {number} images, got {columns!r}.")
-    rows = math.ceil(number / columns)
-    ax = panel(owner, ax, (5.6, 5.0))
+    rows = math.ceil(number / in_a_row)
+    ax = panel(owner, ax, (5.6, 0.5 + 4.5 * rows * (height + 1) / (in_a_row * (width + 1))))
     for i, image in enumerate(images):
-        left, top = (i % columns) * (width + 1), (i // columns) * (height + 1)
+        left, top = (i % in_a_row) * (width + 1), (i // in_a_row) * (height + 1)
         ax.imshow(
             image,
             extent=(left, left + width, top + height, top),
@@ -101,10 +98,10 @@ def receptive_fields(
         frame = np.array([(0, 0), (width, 0), (width, height), (0, height), (0, 0)]) + (left, top)
         ax.plot(*frame.T, color="0.6", linewidth=0.6, solid_joinstyle="miter")
     _add_scale(ax)
-    ax.set(xlim=(-0.5, columns * (width + 1) - 0.5), ylim=(rows * (height + 1) - 0.5, -0.5), aspect="equal")
+    ax.set(xlim=(-0.5, in_a_row * (width + 1) - 0.5), ylim=(rows * (height + 1) - 0.5, -0.5), aspect="equal")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    if channels > 1 and columns == channels:
+    if channels > 1 and in_a_row == channels:
         ax.set(xlabel="channel", ylabel="output")
         ax.set_xticks((np.arange(channels) * (width + 1)) + width / 2, np.arange(channels))
         every = math.ceil(rows / 16)
