@@ -253,7 +253,7 @@ def test_bug_22_all_public_names_import():
 
 def test_bug_22_public_names_are_exported_under_their_own_names():
     """`from ._lif import LIF as LIF` is what type checkers count as public."""
-    for package in ("", "snn", "functional", "data", "nir", "train"):
+    for package in ("", "snn", "functional", "data", "nir", "plot", "train"):
         file = PACKAGE / package / "__init__.py"
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.ImportFrom) and node.level:

@@ -32,11 +32,11 @@ def save(ax, name):
 
 
 def make_gesture():
-    """Frames of a synthetic gesture, `(20, 2, 32, 32)`, and what a small network makes of them."""
+    """Frames of a synthetic gesture, `(16, 2, 32, 32)`, and what a small network makes of them."""
     array = data.record(0, 7, 1, 3)
     events = data.Events.from_structured(array, (128, 128, 2), microseconds=1000)
-    events = data.crop(data.crop_time(events, 0, 20 * 50_000), (64, 64), (22, 28))
-    frames = data.bin_events(data.downsample(events, 2), 20, 50_000, mode=data.Clipped(2))[0]
+    events = data.crop(data.crop_time(events, 0, 16 * 50_000), (64, 64), (22, 28))
+    frames = data.bin_events(data.downsample(events, 2), 16, 50_000, mode=data.Clipped(2))[0]
     k1, k2 = jr.split(jr.key(0))
     model = snn.Sequential(
         eqx.nn.Conv2d(2, 8, kernel_size=5, stride=4, key=k1),
@@ -110,7 +110,7 @@ def of_states():
 def of_recordings():
     frames, outs = make_gesture()
     save(plot.frames(frames, dt=0.05), "frames")
-    figure = Figure(figsize=(5.0, 2.2), dpi=72, layout="constrained")
+    figure = Figure(figsize=(5.0, 2.1), dpi=64, layout="constrained")
     plot.animate(
         IMAGES / "animation.gif", frames, {"convolution": outs[1], "linear": outs[4]}, dt=0.05, figure=figure, fps=8
     )

@@ -37,18 +37,15 @@ def learning_curves(
             f"`plot.learning_curves`: `metrics` must be from 1 to {len(COLOURS)} names in the history, which has "
             f"{known}, got {list(metrics)}."
         )
-    ax = panel("learning_curves", ax, (5.6, 3.2))
     epochs = [_number("epoch", row["epoch"]) + 1 if "epoch" in row else i for i, row in enumerate(rows, 1)]
-    for name, colour, dash, marker in zip(metrics, COLOURS, DASHES, MARKERS, strict=False):
-        points = [
-            (x, _number(name, row[name]))
-            for x, row in zip(epochs, rows, strict=True)
-            if row.get(name) not in ("", None)
-        ]
-        x, y = np.array(points).reshape(-1, 2).T
-        ax.plot(
-            x, y, color=colour, linestyle=dash, marker=marker, markersize=4, markevery=max(1, x.size // 20), label=name
-        )
+    curves = {}
+    for name in metrics:
+        there = [(x, row[name]) for x, row in zip(epochs, rows, strict=True) if row.get(name) not in ("", None)]
+        curves[name] = np.array([(x, _number(name, value)) for x, value in there]).reshape(-1, 2)
+    ax = panel("learning_curves", ax, (5.6, 3.2))
+    for (name, points), colour, dash, marker in zip(curves.items(), COLOURS, DASHES, MARKERS, strict=False):
+        line = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4, "label": name}
+        ax.plot(points[:, 0], points[:, 1], markevery=max(1, len(points) // 20), **line)
     if len(metrics) > 1:
         ax.legend(frameon=False)
     ax.xaxis.set_major_locator(whole_numbers())
