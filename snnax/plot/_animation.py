@@ -19,9 +19,9 @@ def animate(
     frames: Any,
     outs: PyTree,
     *,
-    fps: float = 10.0,
-    most: float | None = None,
-    dt: float | None = None,
+    fps: float | int = 10,
+    most: float | int | None = None,
+    dt: float | int | None = None,
     figure: "matplotlib.figure.Figure | None" = None,
 ) -> pathlib.Path:
     """Writes a film of a recording beside the spikes that it causes: a picture for every time step.

@@ -64,8 +64,8 @@ def _number(name: str, value: Any) -> float:
 def surrogate(
     spike_fn: AbstractSurrogate,
     *,
-    low: float = -2.0,
-    high: float = 2.0,
+    low: float | int = -2.0,
+    high: float | int = 2.0,
     key: PRNGKeyArray | None = None,
     ax: "matplotlib.axes.Axes | None" = None,
 ) -> "matplotlib.axes.Axes":

@@ -18,8 +18,8 @@ def frames(
     frames: Any,
     *,
     steps: int | Sequence[int] = 8,
-    most: float | None = None,
-    dt: float | None = None,
+    most: float | int | None = None,
+    dt: float | int | None = None,
     ax: "matplotlib.axes.Axes | None" = None,
 ) -> "matplotlib.axes.Axes":
     """Frames of a recording, side by side, with their times below: ON is blue, OFF is vermilion, both are dark.
@@ -80,7 +80,7 @@ def off_and_on(owner: str, frames: Any) -> np.ndarray:
     return values
 
 
-def coloured(owner: str, values: np.ndarray, most: float | None) -> np.ndarray:
+def coloured(owner: str, values: np.ndarray, most: float | int | None) -> np.ndarray:
     """Images, `(time, height, width, 3)`: white where there is nothing, darker where there is more."""
     from matplotlib.colors import to_rgb
 

@@ -65,12 +65,12 @@ def whole_numbers() -> Any:
     return MaxNLocator(6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
 
 
-def check_axis(owner: str, dt: float | None) -> None:
+def check_axis(owner: str, dt: float | int | None) -> None:
     if dt is not None and not dt > 0:
         raise ValueError(f"`plot.{owner}`: `dt` must be the length of a time step in seconds, above 0, got {dt!r}.")
 
 
-def times(owner: str, steps: int, dt: float | None) -> tuple[np.ndarray, str]:
+def times(owner: str, steps: int, dt: float | int | None) -> tuple[np.ndarray, str]:
     """Where time steps are on an axis, one more than there are, and what the axis is called."""
     check_axis(owner, dt)
     if dt is None:

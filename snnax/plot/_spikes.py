@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 
-def raster(spikes: Any, *, dt: float | None = None, ax: "matplotlib.axes.Axes | None" = None) -> "matplotlib.axes.Axes":
+def raster(
+    spikes: Any, *, dt: float | int | None = None, ax: "matplotlib.axes.Axes | None" = None
+) -> "matplotlib.axes.Axes":
     """A mark for every spike: time to the right, neurons upwards.
 
     Spikes below 0, such as those of `surrogate.Ternary`, are marked shorter and in another colour.
@@ -108,7 +110,7 @@ def spike_counts(
 
 
 def rates(
-    outs: PyTree, *, dt: float | None = None, bins: int = 20, ax: "matplotlib.axes.Axes | None" = None
+    outs: PyTree, *, dt: float | int | None = None, bins: int = 20, ax: "matplotlib.axes.Axes | None" = None
 ) -> "matplotlib.axes.Axes":
     """How often the neurons of each layer fire: a histogram for each layer, one above the other.
 

@@ -18,7 +18,7 @@ def traces(
     threshold: Any = None,
     highlight: int | None = None,
     names: Sequence[str] | None = None,
-    dt: float | None = None,
+    dt: float | int | None = None,
     ax: "matplotlib.axes.Axes | None" = None,
 ) -> "matplotlib.axes.Axes":
     """Potentials, or other parts of states, over time; with the threshold, and above them the spikes.
