@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import linear
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
@@ -61,13 +62,14 @@ def test_a_raster_has_a_stroke_for_every_spike(ax, make):
     assert ax.get_xlabel() == "time (ms)" and ax.get_xlim() == (-1.0, 23.0) and ax.get_ylim() == (-0.5, 5.5)
 
 
-def test_every_spike_leaves_ink_when_there_are_more_neurons_than_dots(ax):
+def test_every_spike_leaves_ink_when_there_are_more_neurons_than_dots():
+    ax = Figure(figsize=(9, 2)).subplots()
     spikes = np.eye(600)[::7]
     plot.raster(spikes, ax=ax)
     ax.set_axis_off()
-    ax.figure.set_size_inches(9, 2)
-    ax.figure.canvas.draw()
-    pixels = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3].min(axis=-1)
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].min(axis=-1)
     columns = ax.transData.transform([(t, 0) for t in range(len(spikes))])[:, 0].round().astype(int)
     darkest = [pixels[:, x - 1 : x + 2].min() for x in columns]
     assert max(darkest) < 130
@@ -266,14 +268,14 @@ def test_an_animation_has_a_picture_for_every_step_with_the_spikes_until_then(tm
     outs = (np.eye(5, 6), 0.3 * np.ones((5, 2)), np.eye(5, 3))
     path = plot.animate(tmp_path / "film.gif", frames, outs, fps=4, dt=0.5)
     assert plt.get_fignums() == []
-    film = Image.open(path)
-    assert film.n_frames == 5 and film.info["duration"] == 250
     ink = []
-    for step in range(5):
-        film.seek(step)
-        pixels = np.asarray(film.convert("RGB")).astype(int)
-        right = pixels[5:-60, pixels.shape[1] // 2 :]
-        ink.append(int(np.sum(right.max(axis=-1) < 90)))
+    with Image.open(path) as film:
+        assert film.n_frames == 5 and film.info["duration"] == 250
+        for step in range(5):
+            film.seek(step)
+            pixels = np.asarray(film.convert("RGB")).astype(int)
+            right = pixels[5:-60, pixels.shape[1] // 2 :]
+            ink.append(int(np.sum(right.max(axis=-1) < 90)))
     assert ink == sorted(ink) and ink[4] > ink[0]
 
 

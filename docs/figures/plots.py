@@ -163,7 +163,7 @@ def of_surrogates():
     for panel, title in zip(panels, ("SuperSpike(10.0)", "Triangular(1.0)", "EscapeNoise(4.0)"), strict=True):
         panel.set_title(title, fontsize=9)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    save(panels[0], "surrogate")
+    save(panels[0], "surrogate_shapes")
 
 
 def main():
