@@ -371,6 +371,17 @@ def test_arrows_start_and_end_at_their_boxes(ax):
                 assert y == pytest.approx(box.get_y() + edge * box.get_height())
 
 
+def test_what_closes_a_cycle_goes_up_beside_the_boxes_and_is_the_delayed_edge_where_there_is_a_choice(ax):
+    layers = {"b": eqx.nn.Identity(), "a": snn.SimpleLIF(0.9), "end": eqx.nn.Identity()}
+    edges = [("input", "b"), ("input", "a"), ("a", "b"), snn.Edge("b", "a", delay=1), ("b", "end")]
+    plot.network(snn.Graph(layers, edges, outputs=("end",)), ax=ax)
+    places = boxes(ax)
+    assert places["a"].get_y() > places["b"].get_y() > places["end"].get_y()
+    lane = next(patch for patch in ax.patches if patch.get_gid() == "edge b -> a (delay 1)")._path_original.vertices
+    assert lane[-1, 1] > lane[0, 1]
+    assert lane[:, 0].max() > max(box.get_x() + box.get_width() for box in places.values())
+
+
 def test_a_chain_is_drawn_with_its_recurrent_layers_as_cycles(ax):
     inner = snn.Sequential(linear(4, 4), snn.SimpleLIF(0.9))
     model = snn.Sequential(linear(3, 4), snn.Recurrent(snn.SimpleLIF(0.9), linear(4, 4, 1)), inner)
