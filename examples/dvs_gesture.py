@@ -24,6 +24,7 @@ import tonic
 from tqdm import tqdm
 
 import snnax.data as data
+import snnax.plot as plot
 import snnax.snn as snn
 from snnax.functional import surrogate
 
@@ -317,58 +318,39 @@ class Trainer:
 
 def draw(trainer: Trainer, frames: np.ndarray, labels: np.ndarray, path: pathlib.Path):
     """One test recording as frames, the spikes that it causes in every layer, and the learning curves."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     names = tonic.datasets.DVSGesture.classes
     row = int(np.argmax(trainer.predictions(frames) == labels))
     model = trainer.model
     _, outs = jax.jit(lambda xs: model(model.init_state(xs.shape[1:]), xs))(jnp.asarray(frames[row]))
     spiking = [i for i, layer in enumerate(model) if isinstance(layer, snn.SpikingLayer)]
-    steps = trainer.settings.steps
-    seconds = np.arange(steps) * trainer.settings.step_ms / 1000
+    steps, dt = trainer.settings.steps, trainer.settings.step_ms / 1000
 
-    figure = plt.figure(figsize=(11, 7.5), layout="constrained")
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.9, 1])
-    strip, body = left.subfigures(2, 1, height_ratios=[1, 5])
+    strip, body = left.subfigures(2, 1, height_ratios=[1.4, 5])
     strip.suptitle(f"events of a test recording: {names[labels[row]].lower()}", fontsize=10)
-    for axes, step in zip(strip.subplots(1, 8), np.linspace(0, steps - 1, 8).astype(int), strict=True):
-        off, on = np.minimum(frames[row, step].astype(float), 2) / 2
-        axes.imshow(np.stack([1 - off, 1 - np.maximum(on, off), 1 - on], axis=-1))
-        axes.set_title(f"{seconds[step]:.2f} s", fontsize=8)
-        axes.set_axis_off()
+    plot.frames(frames[row], most=2, dt=dt, ax=strip.subplots())
     panels = body.subplots(len(spiking) + 1, 1, sharex=True)
     for axes, i in zip(panels[:-1], spiking, strict=True):
         train = np.asarray(outs[i]).reshape(steps, -1)
         some = np.linspace(0, train.shape[1] - 1, min(train.shape[1], 256)).astype(int)
-        when, which = np.nonzero(train[:, some])
-        axes.scatter(seconds[when], which, s=2, color="black", linewidths=0)
+        plot.raster(train[:, some], dt=dt, ax=axes)
+        axes.set_xlabel("")
         axes.set_ylabel(f"layer {i}", fontsize=8)
         axes.set_title(f"{train.shape[1]} neurons, {100 * train.mean():.1f} % firing per step", fontsize=8, loc="right")
-    for label, potential in enumerate(np.asarray(outs[-1]).T):
-        own = label == labels[row]
-        panels[-1].plot(
-            seconds, potential, color="tab:orange" if own else "0.75", linewidth=2 if own else 1, zorder=2 + own
-        )
+    plot.traces(outs[-1], highlight=int(labels[row]), dt=dt, ax=panels[-1])
     panels[-1].set_ylabel("read-out", fontsize=8)
-    panels[-1].set_title(f"orange: {names[labels[row]].lower()}", fontsize=8, loc="right")
-    panels[-1].set_xlabel("time (s)")
+    panels[-1].set_title(f"bold: {names[labels[row]].lower()}", fontsize=8, loc="right")
     above, below = right.subplots(2, 1, sharex=True)
-    epochs = np.arange(1, len(trainer.history) + 1)
-    above.plot(epochs, [entry["loss"] for entry in trainer.history], color="black", marker=".")
-    above.set_ylabel("cross entropy (training)")
-    for name, colour in (("train_accuracy", "0.6"), ("test_accuracy", "tab:orange")):
-        values = [100 * entry[name] for entry in trainer.history]
-        below.plot(epochs, values, color=colour, marker=".", label=name.replace("_accuracy", " subjects"))
-    below.axhline(100 / CLASSES, color="0.6", linestyle=":", label="chance")
-    below.set_ylabel("accuracy (%)")
-    below.set_xlabel("epoch")
-    below.set_ylim(0, 100)
+    plot.learning_curves(trainer.history, "loss", ax=above)
+    above.set(xlabel="", ylabel="cross entropy (training)")
+    plot.learning_curves(trainer.history, "train_accuracy", "test_accuracy", ax=below)
+    below.axhline(1 / CLASSES, color="0.6", linestyle=":", label="chance")
+    below.set(ylabel="accuracy", ylim=(0, 1))
     below.legend(loc="lower right", frameon=False)
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

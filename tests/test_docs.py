@@ -10,7 +10,7 @@ import optax
 import pytest
 from test_readme import README, code_blocks, examples
 
-from snnax import data, functional, snn, train
+from snnax import data, functional, plot, snn, train
 
 DOCS = sorted((README.parent / "docs").glob("*.rst"))
 BY_NAME = pytest.mark.parametrize("path", DOCS, ids=lambda path: path.stem)
@@ -20,6 +20,7 @@ MODULES = {
     "functional": functional,
     "surrogate": functional.surrogate,
     "data": data,
+    "plot": plot,
     "train": train,
     "eqx": eqx,
     "jax": jax,

@@ -7,23 +7,14 @@ import pathlib
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 
-from snnax import data
+from snnax import data, plot
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 STEPS, DT, TAU = 8, 40_000, 60_000
-# Okabe and Ito's colours, which differ for every kind of colour blindness.
-ON, OFF = "#0072B2", "#D55E00"
-SIGNED = LinearSegmentedColormap.from_list("signed", [OFF, "white", ON])
-
-
-def coloured(off, on):
-    """An image of two channels from 0 to 1: white where both are 0, darker where there is one."""
-    shades = [1 - np.array(matplotlib.colors.to_rgb(colour)) for colour in (OFF, ON)]
-    return np.clip(1 - off[..., None] * shades[0] - on[..., None] * shades[1], 0, 1)
+ON, OFF = plot.COLOURS[:2]
 
 
 def main(out: pathlib.Path):
@@ -35,8 +26,8 @@ def main(out: pathlib.Path):
     surfaces = np.asarray(data.time_surface(events, STEPS, DT, tau=TAU))
 
     figure = plt.figure(figsize=(12, 7), layout="constrained")
-    grid = figure.add_gridspec(4, STEPS, height_ratios=[1.1, 1, 1, 1])
-    panel = figure.add_subplot(grid[0, :])
+    grid = figure.add_gridspec(4, 1, height_ratios=[1.1, 1, 1, 1])
+    panel = figure.add_subplot(grid[0])
     kept = events.to_structured()
     for polarity, colour, label in ((0, OFF, "OFF"), (1, ON, "ON")):
         some = kept[kept["p"] == polarity]
@@ -50,19 +41,15 @@ def main(out: pathlib.Path):
     panel.set_title(f"{kept.size} events of a right hand that turns clockwise", fontsize=10)
     panel.legend(loc="upper right", markerscale=6, fontsize=8, framealpha=1)
     rows = (
-        (f"bin_events(events, {STEPS}, {DT},\nmode=Clipped(2))", [coloured(*frame) for frame in frames], {}),
-        (f"voxel_grid(events, {STEPS})", voxels, {"cmap": SIGNED, "vmin": -2, "vmax": 2}),
-        (f"time_surface(events, {STEPS}, {DT},\ntau={TAU})", [coloured(*one) for one in surfaces], {}),
+        (f"bin_events(events, {STEPS}, {DT}, mode=Clipped(2))", frames, 1),
+        (f"voxel_grid(events, {STEPS})", voxels, 2),
+        (f"time_surface(events, {STEPS}, {DT}, tau={TAU})", surfaces, 1),
     )
-    for row, (title, images, settings) in enumerate(rows, start=1):
-        for column, image in enumerate(images):
-            panel = figure.add_subplot(grid[row, column])
-            panel.imshow(image, interpolation="nearest", **settings)
-            panel.set_xticks([])
-            panel.set_yticks([])
-            panel.spines[:].set_color("0.7")
-            if column == 0:
-                panel.set_title(title, fontsize=9, loc="left", family="monospace")
+    for row, (title, images, most) in enumerate(rows, start=1):
+        panel = figure.add_subplot(grid[row])
+        plot.frames(images, steps=STEPS, most=most, ax=panel)
+        panel.set(xlabel="", xticks=[])
+        panel.set_title(title, fontsize=9, loc="left", family="monospace")
     figure.savefig(out, dpi=100)
 
 

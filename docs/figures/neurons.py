@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 
 import snnax.snn as snn
+from snnax import plot
 from snnax.functional import surrogate
 
 matplotlib.use("agg")
@@ -20,9 +21,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 IMAGES = pathlib.Path(__file__).parent.parent / "images" / "neurons"
 STEPS = 200
-# Okabe and Ito's colours, which differ for every kind of colour blindness; and each line has a dash of its own.
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7"]
-DASHES = ["-", "--", "-.", ":"]
+MOST = 4
+"""Parts of a state that are drawn."""
 KEY = jr.key(0)
 
 
@@ -100,7 +100,7 @@ def traces_of(states) -> dict[str, np.ndarray]:
             found[f"Re {name}"], found[f"Im {name}"] = values[:, 0].real, values[:, 0].imag
         elif np.ptp(values[:, 0]) > 0:
             found[name] = values[:, 0]
-    return dict(list(found.items())[: len(COLOURS)])
+    return dict(list(found.items())[:MOST])
 
 
 def draw(name, layer, x):
@@ -113,12 +113,10 @@ def draw(name, layer, x):
     )
     panels[0].plot(x, color="0.4", drawstyle="steps-mid", linewidth=1)
     panels[0].set_ylabel("input")
-    for (label, values), colour, dash in zip(traces.items(), COLOURS, DASHES, strict=False):
-        panels[1].plot(values, color=colour, linestyle=dash, linewidth=1.2, label=label)
-    if isinstance(layer, snn.SpikingLayer) and isinstance(layer.threshold, float):
-        panels[1].axhline(layer.threshold, color="0.75", linewidth=0.8, zorder=0, label="threshold")
-    panels[1].set_ylabel("state")
-    panels[1].legend(fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    threshold = layer.threshold if isinstance(layer, snn.SpikingLayer) else None
+    threshold = threshold if isinstance(threshold, float) else None
+    plot.traces(np.stack(list(traces.values()), axis=1), names=list(traces), threshold=threshold, ax=panels[1])
+    panels[1].set(xlabel="", ylabel="state")
     if len(np.unique(out)) <= 5:
         panels[2].vlines(np.flatnonzero(out), 0, out[np.flatnonzero(out)], color="black", linewidth=1.2)
         panels[2].set_ylim(min(-0.1, out.min() * 1.1), max(1.1, out.max() * 1.1))

@@ -10,6 +10,7 @@ import jax.random as jr
 import matplotlib
 import numpy as np
 
+from snnax import plot
 from snnax.functional import surrogate
 
 matplotlib.use("agg")
@@ -41,8 +42,6 @@ TITLES = {
     surrogate.StraightThrough: "StraightThrough()",
     surrogate.SparseFastSigmoid: "SparseFastSigmoid(10.0, window=0.5)",
 }
-# Okabe and Ito's colours, which differ for every kind of colour blindness; and each line has a dash of its own.
-SPIKE, RELAXED, DERIVATIVE = "0.65", "#0072B2", "#D55E00"
 
 
 def title_of(spike):
@@ -52,18 +51,7 @@ def title_of(spike):
 
 def draw(panel, spike):
     low, high = {surrogate.Ternary: (-4, 2), surrogate.MultiLevel: (-2, 4)}.get(type(spike), (-2, 2))
-    x = jnp.linspace(low, high, 601)
-    of_call = spike.draw(x, jr.key(0)) if isinstance(spike, surrogate.AbstractRandomSurrogate) else spike
-    panel.axvline(0, color="0.9", linewidth=0.8, zorder=0)
-    panel.axhline(0, color="0.9", linewidth=0.8, zorder=0)
-    if isinstance(spike, surrogate.EscapeNoise):
-        fired = np.asarray(of_call(x))
-        panel.plot(x[::6], fired[::6], "|", color=SPIKE, markersize=5)
-    else:
-        panel.plot(x, of_call(x), color=SPIKE, linewidth=3)
-    if not isinstance(spike, surrogate.Custom):
-        panel.plot(x, spike.antiderivative(x), "--", color=RELAXED, linewidth=1.4)
-    panel.plot(x, of_call.derivative(x), color=DERIVATIVE, linewidth=1.4)
+    plot.surrogate(spike, low=low, high=high, key=jr.key(0), ax=panel)
     top = (
         3.3 if isinstance(spike, surrogate.MultiLevel) else 2.2 if isinstance(spike, surrogate.StraightThrough) else 1.3
     )
@@ -72,7 +60,7 @@ def draw(panel, spike):
     panel.set_yticks(range(int(np.ceil(bottom)), int(top) + 1))
     panel.tick_params(labelsize=8)
     panel.set_title(title_of(spike), fontsize=9)
-    panel.spines[["top", "right"]].set_visible(False)
+    panel.set_xlabel("")
 
 
 def main():
@@ -82,12 +70,8 @@ def main():
             draw(panel, spike)
     for panel in axes[-1]:
         panel.set_xlabel("potential minus threshold, $x$", fontsize=8)
-    lines = [
-        plt.Line2D([], [], color=SPIKE, linewidth=3, label="what a call returns"),
-        plt.Line2D([], [], color=RELAXED, linestyle="--", label="antiderivative $H(x)$"),
-        plt.Line2D([], [], color=DERIVATIVE, label="derivative $h(x)$"),
-    ]
-    figure.legend(handles=lines, loc="outside upper center", ncols=3, frameon=False, fontsize=10)
+    lines = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside upper center", ncols=3, frameon=False, fontsize=10)
     out = pathlib.Path(__file__).parents[1] / "images" / "surrogates.png"
     figure.savefig(out, dpi=110)
     print(out)
