@@ -1,0 +1,67 @@
+"""The documentation: `sphinx-build -W -b html docs build/docs`."""
+
+import os
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for the tutorials, whose kernels inherit it
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import snnax  # noqa: E402
+
+project = "snnax"
+author = "The snnax authors"
+copyright = author
+version = release = snnax.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "myst_nb",
+    "sphinx_copybutton",
+    "docstrings",
+    "links",
+    "mathml",
+]
+exclude_patterns = ["_ext", "figures", "inventories", "jupyter_execute"]
+language = "en-GB"
+highlight_language = "python"
+
+html_theme = "furo"
+html_title = "snnax"
+html_static_path = ["_static", "../logo"]
+html_css_files = ["snnax.css"]
+html_theme_options = {"light_logo": "snnax.svg", "dark_logo": "snnax.svg", "sidebar_hide_name": True}
+html_math_renderer = "mathml"
+html_show_copyright = False
+
+# The docstrings are the only source of what is said of a name. Types are in the words of the arguments.
+autodoc_default_options = {"members": True, "member-order": "bysource", "special-members": "__call__"}
+autodoc_class_signature = "mixed"
+autoclass_content = "both"
+autodoc_typehints = "none"
+autodoc_inherit_docstrings = False
+autodoc_preserve_defaults = True
+
+# The names of other libraries that are mentioned here, kept in the repository: a build without a network makes the
+# same links as one with it, and no build depends on a site that may be down.
+intersphinx_mapping = {
+    "jax": ("https://docs.jax.dev/en/latest/", "inventories/jax.inv"),
+    "equinox": ("https://docs.kidger.site/equinox/", "inventories/equinox.inv"),
+    "optax": ("https://optax.readthedocs.io/en/latest/", "inventories/optax.inv"),
+}
+
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+# Tutorials are Markdown with a `kernelspec`. They run in every build, so that none shows what the code no longer gives.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_excludepatterns = []
+nb_merge_streams = True
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
