@@ -7,7 +7,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for the tutorials, whose kernels inherit it
-os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.pop("MPLBACKEND", None)  # or the kernels would draw nothing
 
 import snnax  # noqa: E402
 
@@ -27,7 +27,7 @@ extensions = [
 ]
 exclude_patterns = ["_ext", "figures", "inventories", "jupyter_execute"]
 language = "en-GB"
-highlight_language = "python"
+highlight_language = "text"  # of tables that a program prints; docstrings are in Python
 
 html_theme = "furo"
 html_title = "snnax"

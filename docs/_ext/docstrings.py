@@ -3,6 +3,7 @@
 import inspect
 import itertools
 
+from docutils import nodes
 from docutils.utils import new_document
 from myst_parser.mdit_to_docutils.sphinx_ import SphinxRenderer
 from myst_parser.parsers.mdit import create_md_parser
@@ -21,6 +22,8 @@ class Markdown(SphinxDirective):
         parser = create_md_parser(self.env.myst_config, SphinxRenderer)
         parser.options["document"] = document
         parser.render("\n".join(self.content))
+        for block in document.findall(nodes.literal_block):
+            block.setdefault("language", "python")  # what is indented
         return document.children
 
 

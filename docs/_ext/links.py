@@ -10,7 +10,6 @@ import re
 
 from docutils import nodes
 from sphinx import addnodes
-from sphinx.util import logging
 
 import snnax.data
 import snnax.functional.surrogate
@@ -31,16 +30,14 @@ PACKAGES = {
 ABBREVIATIONS = {"eqx": "equinox", "jnp": "jax.numpy", "jr": "jax.random"}
 OTHERS = ("jax", "equinox", "optax")
 
-logger = logging.getLogger(__name__)
-
 
 def public(package):
     """The names that a package exports."""
     return [name for name, value in vars(package).items() if name[0] != "_" and not inspect.ismodule(value)]
 
 
-def target(code, package=None, in_definition=False):
-    """The full name of what `code` names, or None. `package` is that of the page, whose names need no prefix."""
+def target(code, package=None):
+    """The full name of what `code` names, or None. The names of `package` need no prefix."""
     found = re.fullmatch(r"(?:\w+=)?([A-Za-z_][\w.]*)(\(.*\))?", code, re.DOTALL)
     if found is None:
         return None
@@ -50,8 +47,7 @@ def target(code, package=None, in_definition=False):
             return owner.__name__
         if name.startswith(prefix + ".") and name[len(prefix) + 1 :].split(".")[0] in public(owner):
             return f"{owner.__name__}.{name[len(prefix) + 1 :]}"
-    # An argument may have the name of a function, but not that of a class.
-    if package and name.split(".")[0] in public(package) and (name[0].isupper() or not in_definition):
+    if package and name.split(".")[0] in public(package):
         return f"{package.__name__}.{name}"
     first, dot, rest = name.partition(".")
     first = ABBREVIATIONS.get(first, first)
@@ -64,7 +60,8 @@ def link_code(app, doctree):
     for node in list(doctree.findall(nodes.literal)):
         if isinstance(node.parent, (nodes.reference, addnodes.pending_xref, nodes.title)):
             continue
-        name = target(node.astext(), package, _within(node, addnodes.desc))
+        # In a definition, a name without a prefix is an argument, or something of another library.
+        name = target(node.astext(), None if _within(node, addnodes.desc) else package)
         if name is not None:
             link = addnodes.pending_xref(
                 "", refdomain="py", reftype="obj", reftarget=name, refexplicit=True, refwarn=False
@@ -91,15 +88,6 @@ def link_pages(app, doctree):
             node.replace_self(link)
 
 
-def check_names(app, env):
-    """Every public name is somewhere in the reference."""
-    documented = env.domains["py"].objects
-    for package in dict.fromkeys(PACKAGES.values()):
-        for name in public(package):
-            if f"{package.__name__}.{name}" not in documented:
-                logger.warning("`%s.%s` is public, but on no page of docs/api", package.__name__, name)
-
-
 def _within(node, kind):
     while node is not None and not isinstance(node, kind):
         node = node.parent
@@ -109,5 +97,4 @@ def _within(node, kind):
 def setup(app):
     app.connect("doctree-read", link_code)
     app.connect("doctree-read", link_pages)
-    app.connect("env-check-consistency", check_names)
     return {"parallel_read_safe": True}

@@ -10,13 +10,28 @@ logger = logging.getLogger(__name__)
 
 
 def to_mathml(latex, block=False):
-    # Without a side, docutils does not know the sizes. A delimiter of a size is a left one for it either way.
-    return tex2mathml(re.sub(r"\\([bB]igg?)(?![a-zA-Z])", r"\\\1l", latex), as_block=block)
+    # What docutils does not read as TeX does: a size of a delimiter without a side, and `\tfrac12`.
+    latex = re.sub(r"\\([bB]igg?)(?![a-zA-Z])", r"\\\1l", latex)
+    latex = re.sub(r"\\([td]?frac)\s*(\d)\s*(\w)", r"\\\1{\2}{\3}", latex)
+    # A bar between a factor and a variable is for browsers a relation.
+    return re.sub(r"<mo([^>]*)>\|</mo>", r'<mo\1 lspace="0" rspace="0">|</mo>', tex2mathml(latex, as_block=block))
+
+
+def parts(latex):
+    r"""The equations of a line, which `\qquad` divides: a narrow page has them below each other."""
+    found, depth = [""], 0
+    for token in re.findall(r"\\[a-zA-Z]+|\\.|.", latex, re.DOTALL):
+        depth += (token in ("{", r"\begin", r"\left")) - (token in ("}", r"\end", r"\right"))
+        if token == r"\qquad" and depth == 0:
+            found.append("")
+        else:
+            found[-1] += token
+    return found
 
 
 def _written(translator, node, block):
     try:
-        return to_mathml(node.astext(), block)
+        return "".join(to_mathml(part, block) for part in (parts(node.astext()) if block else [node.astext()]))
     except Exception as error:  # docutils raises several kinds, of which `MathError` is the polite one
         logger.warning("cannot be written as MathML: %s (%s)", node.astext(), error, location=node)
         return f"<code>{translator.encode(node.astext())}</code>"
