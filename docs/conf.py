@@ -38,7 +38,15 @@ html_math_renderer = "mathml"
 html_show_copyright = False
 
 # The docstrings are the only source of what is said of a name. Types are in the words of the arguments.
-autodoc_default_options = {"members": True, "member-order": "bysource", "special-members": "__call__"}
+# What a class has from a base that is not public is shown with it, for it is nowhere else: all but that of these.
+BASES = ["StatefulLayer", "SpikingLayer", "Container", "Composite", "Nest", "AbstractSurrogate", "AbstractReset"]
+BASES += ["AbstractPlan", "AbstractMerge", "AbstractCollector", "AbstractDiscretisation", "Module"]
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "special-members": "__call__",
+    "inherited-members": ",".join([*BASES, "BaseException", "tuple", "object"]),
+}
 autodoc_class_signature = "mixed"
 autoclass_content = "both"
 autodoc_typehints = "none"

@@ -39,6 +39,9 @@ def _written(translator, node, block):
 
 def visit_math(translator, node):
     translator.body.append(_written(translator, node, block=False))
+    following = node.next_node(siblings=True, descend=False)
+    if following is not None and following.astext()[:1] in set(".,;:)"):
+        translator.body.append("&#8288;")  # no line begins with it
     raise nodes.SkipNode
 
 
