@@ -36,7 +36,8 @@ def built(tmp_path_factory):
         encoding="utf-8",
     )
     (folder / "index.rst").write_text(
-        "Title\n=====\n\n``snn.SimpleLIF(0.9)`` and ``snn.nothing``, `there <other.rst>`_.\n\n"
+        "Title\n=====\n\n``snn.SimpleLIF(0.9)`` and ``snn.nothing``, `there <other.rst>`_ "
+        "(doi:10.1109/MSP.2019.2931595).\n\n"
         ".. currentmodule:: snnax.snn\n\n.. autoclass:: SimpleLIF\n   :members: __call__, from_rc\n"
         ".. autoclass:: Graph\n.. autofunction:: decay\n",
         encoding="utf-8",
@@ -75,6 +76,11 @@ def test_code_is_a_link_where_it_names_something_public(built):
     assert re.search(r'<a [^>]*href="#snnax.snn.SimpleLIF"[^>]*><code[^>]*><span[^>]*>snn.SimpleLIF', built)
     assert re.search(r'<a [^>]*href="#snnax.snn.decay"[^>]*><code[^>]*><span[^>]*>snn.decay\(tau,', built)
     assert not re.search(r"<a [^>]*><code[^>]*><span[^>]*>(snn.nothing|gain|x)<", built)
+
+
+def test_sources_are_links(built):
+    assert re.search(r'<a [^>]*href="https://arxiv.org/abs/2007.05785"[^>]*>arXiv:2007.05785</a>\)', built)
+    assert re.search(r'<a [^>]*href="https://doi.org/10.1109/MSP.2019.2931595"[^>]*>[^<]*</a>\)\.', built)
 
 
 def test_pages_link_to_pages_by_their_file(built):

@@ -70,6 +70,23 @@ def link_code(app, doctree):
             link += node
 
 
+def link_sources(app, doctree):
+    """doi:10.… and arXiv:…, as the sources are given."""
+    for node in list(doctree.findall(nodes.Text)):
+        if _within(node, (nodes.reference, nodes.literal, nodes.literal_block, nodes.title, addnodes.pending_xref)):
+            continue
+        pieces = re.split(r"(doi:10\.[^\s,;]*[^\s,;.)]|arXiv:\d{4}\.\d{4,5})", node.astext())
+        if len(pieces) > 1:
+            parts = [_source(piece) if i % 2 else nodes.Text(piece) for i, piece in enumerate(pieces) if piece]
+            node.parent.replace(node, parts)
+
+
+def _source(text):
+    kind, _, number = text.partition(":")
+    site = "https://doi.org/" if kind == "doi" else "https://arxiv.org/abs/"
+    return nodes.reference("", text, refuri=site + number, internal=False)
+
+
 def link_pages(app, doctree):
     """`name.rst` of a page in reStructuredText; Sphinx does it for those in Markdown."""
     folder = pathlib.PurePosixPath(app.env.current_document.docname).parent
@@ -97,4 +114,5 @@ def _within(node, kind):
 def setup(app):
     app.connect("doctree-read", link_code)
     app.connect("doctree-read", link_pages)
+    app.connect("doctree-read", link_sources)
     return {"parallel_read_safe": True}
