@@ -55,8 +55,9 @@ def target(code, package=None):
 
 
 def link_code(app, doctree):
-    page = app.env.current_document.docname.split("/")
-    package = PACKAGES.get(page[1]) if page[0] == "api" and len(page) > 1 else None
+    page = app.env.current_document.docname
+    found = re.match(r"api/(\w+)|(surrogate)s$", page)
+    package = PACKAGES.get(found[1] or found[2]) if found else None
     for node in list(doctree.findall(nodes.literal)):
         if isinstance(node.parent, (nodes.reference, addnodes.pending_xref, nodes.title)):
             continue
