@@ -104,6 +104,16 @@ def test_a_decay_for_each_neuron_on_feature_maps(getkey):
     check_500_steps(layer, jr.normal(getkey(), (T, 6, 2, 1)))
 
 
+@eqx.filter_jit
+def everything(layer, xs, weights):
+    def loss(layer, xs):
+        final, (outs,) = run(layer, xs)
+        return jnp.sum(outs * weights), (final, outs)
+
+    (_, results), gradient = eqx.filter_value_and_grad(lambda both: loss(*both), has_aux=True)((layer, xs))
+    return results, gradient
+
+
 def check_500_steps(layer, xs):
     fires = hasattr(layer, "threshold")
     weights = 1 + 0.5 * jnp.cos(jnp.arange(xs.size, dtype=jnp.float32)).reshape(xs.shape)
@@ -113,17 +123,8 @@ def check_500_steps(layer, xs):
         assert clear.mean() > 0.97
         weights = jnp.where(clear, weights, 0.0)
 
-    @eqx.filter_jit
-    def everything(layer, xs):
-        def loss(layer, xs):
-            final, (outs,) = run(layer, xs)
-            return jnp.sum(outs * weights), (final, outs)
-
-        (_, results), gradient = eqx.filter_value_and_grad(lambda both: loss(*both), has_aux=True)((layer, xs))
-        return results, gradient
-
-    (final, outs), (layer_gradient, xs_gradient) = everything(layer, xs)
-    (parallel_final, parallel_outs), (outer, parallel_xs_gradient) = everything(snn.Associative(layer), xs)
+    (final, outs), (layer_gradient, xs_gradient) = everything(layer, xs, weights)
+    (parallel_final, parallel_outs), (outer, parallel_xs_gradient) = everything(snn.Associative(layer), xs, weights)
     if fires:
         assert 0 < outs.mean() < 1
         np.testing.assert_array_equal(parallel_outs[clear], outs[clear])
@@ -135,6 +136,7 @@ def check_500_steps(layer, xs):
     assert relative(outer.layer, layer_gradient) < 1e-4
 
 
+@eqx.filter_jit
 def trace_of(layer, xs):
     model = snn.Sequential(layer)
     return model(model.init_state(xs.shape[1:]), xs, collect=snn.Traces())[1][0].v

@@ -38,9 +38,9 @@ XS = np.ones((5, 3), np.float32)
 
 def test_a_layer_that_does_not_fit_is_named_with_its_number_and_what_it_takes():
     for in_shape in ((4,), (3, 3), ()):
-        with pytest.raises((ValueError, TypeError)) as caught:
+        with pytest.raises(ValueError) as caught:
             network().init_state(in_shape)
-        message = "\n".join([str(caught.value), *caught.value.__notes__])
+        message = str(caught.value)
         for part in ("`snn.Sequential`: in layer 0, `Linear`", f"input of shape {in_shape}", "it takes (3,)"):
             assert part in message
     images = snn.Sequential(eqx.nn.Identity(), eqx.nn.Conv2d(2, 3, 3, key=jr.key(0)))

@@ -19,32 +19,39 @@ STEPS = 7
 def by_hand(nodes, edges, xs):
     """Every node's outputs, by a plain loop that knows nothing of plans: `edges` are (source, target, delay)."""
     states = {name: node.init_state((SIZE,)) for name, node in nodes.items() if isinstance(node, snn.StatefulLayer)}
-    history = {"input": [], **{name: [] for name in nodes}}
-    for t in range(len(xs)):
-        history["input"].append(xs[t])
-        waiting = list(nodes)
-        while waiting:
-            for name in waiting:
-                into = [(source, delay) for source, target, delay in edges if target == name]
-                if any(delay == 0 and len(history[source]) == t for source, delay in into):
-                    continue
-                x = sum(
-                    history[source][t - delay] if t >= delay else jnp.zeros(SIZE, xs.dtype) for source, delay in into
-                )
-                if name in states:
-                    states[name], out = nodes[name](states[name], x)
-                else:
-                    out = nodes[name](x)
-                history[name].append(out)
-                waiting.remove(name)
-                break
-    return {name: jnp.stack(history[name]) for name in nodes}
+    longest = max(delay for _, _, delay in edges)
+    before = jnp.zeros((longest + len(xs), SIZE), xs.dtype)
+    order = []
+    while len(order) < len(nodes):
+        known = {"input", *order}
+        order += [
+            name
+            for name in nodes
+            if name not in known
+            and all(source in known for source, target, delay in edges if target == name and delay == 0)
+        ]
+
+    def step(carry, t):
+        states, history = carry
+        for name in order:
+            x = sum(history[source][longest + t - delay] for source, target, delay in edges if target == name)
+            if name in states:
+                new, out = nodes[name](states[name], x)
+                states = {**states, name: new}
+            else:
+                out = nodes[name](x)
+            history = {**history, name: history[name].at[longest + t].set(out)}
+        return (states, history), None
+
+    history = {"input": before.at[longest:].set(xs), **{name: before for name in nodes}}
+    (_, history), _ = jax.lax.scan(step, (states, history), jnp.arange(len(xs)))
+    return {name: history[name][longest:] for name in nodes}
 
 
 @st.composite
 def graphs(draw):
-    """The kinds of up to 12 nodes, and edges: forward ones with and without delay, and feedback with one."""
-    n = draw(st.integers(2, 12))
+    """The kinds of up to 8 nodes, and edges: forward ones with and without delay, and feedback with one."""
+    n = draw(st.integers(2, 8))
     kinds = draw(st.lists(st.sampled_from(["linear", "lif", "simple", "integrator"]), min_size=n, max_size=n))
     edges = {}
     for target in range(n):
@@ -366,7 +373,7 @@ def test_shapes_that_do_not_fit_are_refused_by_name(getkey):
     net = snn.Graph(nodes, [("input", "a"), ("a", "b"), ("input", "b")], outputs=("b",))
     with pytest.raises(ValueError, match=r"node 'b' merges signals.*'a -> b': \(2,\), 'input -> b': \(3,\)"):
         net.init_state((3,))
-    with pytest.raises(TypeError, match=r"node 'a', `Linear`.*it takes \(3,\)"):
+    with pytest.raises(ValueError, match=r"node 'a', `Linear`.*it takes \(3,\)"):
         net.init_state((4,))
 
 

@@ -29,6 +29,12 @@ def model(getkey):
     )
 
 
+@eqx.filter_jit
+def one_step(model, states, x):
+    """Traced once, though a loop by hand calls it for every step."""
+    return model.step(states, x)
+
+
 def loss(model, xs, cut=None, **call):
     """A loss over all steps; `cut` detaches the states by hand before every so many steps."""
     states = model.init_state(xs.shape[1:])
@@ -39,22 +45,21 @@ def loss(model, xs, cut=None, **call):
     for t, x in enumerate(xs):
         if t and t % cut == 0:
             states = jax.lax.stop_gradient(states)
-        states, outs = model.step(states, x)
+        states, outs = one_step(model, states, x)
         total += jnp.sum(outs[-1] ** 2)
     return total
+
+
+gradient = eqx.filter_jit(eqx.filter_grad(loss))
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_truncation_detaches_the_states_and_nothing_else(model, getkey, plan):
     xs = 1 + jr.normal(getkey(), (STEPS, 3))
 
-    @eqx.filter_jit
-    def gradients(model, xs):
-        by_hand = {n: eqx.filter_grad(loss)(model, xs, cut=n) for n in (1, 3)}
-        by_plan = {n: eqx.filter_grad(loss)(model, xs, plan=plan, truncate=n) for n in (1, 3, STEPS, STEPS + 5)}
-        return by_hand, by_plan, eqx.filter_grad(loss)(model, xs, plan=plan)
-
-    by_hand, by_plan, full = gradients(model, xs)
+    by_hand = {n: gradient(model, xs, cut=n) for n in (1, 3)}
+    by_plan = {n: gradient(model, xs, plan=plan, truncate=n) for n in (1, 3, STEPS, STEPS + 5)}
+    full = gradient(model, xs, plan=plan)
     close(by_plan[1], by_hand[1])
     close(by_plan[3], by_hand[3])
     close(by_plan[STEPS], full)
@@ -64,13 +69,11 @@ def test_truncation_detaches_the_states_and_nothing_else(model, getkey, plan):
 
 def test_bug_15_truncation_to_the_whole_sequence_is_full_back_propagation(model, getkey):
     xs = 1 + jr.normal(getkey(), (STEPS, 3))
-    gradient = eqx.filter_jit(eqx.filter_grad(loss))
     close(gradient(model, xs, truncate=STEPS), gradient(model, xs))
 
 
 def test_truncation_counts_from_the_end_of_the_burn_in(model, getkey):
     xs = 1 + jr.normal(getkey(), (STEPS, 3))
-    gradient = eqx.filter_jit(eqx.filter_grad(loss))
     full = gradient(model, xs, burnin=3, truncate=4)
     close(full, gradient(model, xs, burnin=3))
 
@@ -90,7 +93,6 @@ def test_collectors_accumulate_across_chunks_and_segments(model, getkey, plan):
 @pytest.mark.parametrize("chunk", [1, 2, 5, 7, 100])
 def test_any_length_of_chunk_gives_the_same_gradient(model, getkey, chunk):
     xs = 1 + jr.normal(getkey(), (STEPS, 3))
-    gradient = eqx.filter_jit(eqx.filter_grad(loss))
     close(gradient(model, xs, plan=snn.Chunked(chunk)), gradient(model, xs, plan=snn.StepByStep()))
 
 
@@ -107,6 +109,31 @@ def test_chunks_need_less_memory_than_whole_trains(getkey):
         return step.lower(model, jnp.zeros((900, 8))).compile().memory_analysis().temp_size_in_bytes
 
     assert bytes_needed(snn.Chunked(), snn.Sum()) < bytes_needed(snn.StepByStep(), snn.Trains()) / 5
+
+
+@pytest.mark.parametrize("which", ["parameters", "inputs"])
+def test_chunks_hold_no_copy_of_a_batch_of_inputs(getkey, which):
+    layers = eqx.nn.Linear(3, 4, key=getkey()), snn.LIF([0.9, 0.8]), snn.SimpleLI(0.9)
+    params, static = eqx.partition(snn.Sequential(*layers), eqx.is_inexact_array)
+    xs = jr.normal(getkey(), (4, 900, 3))
+
+    def gradient(plan):
+        def one(params, xs):
+            model = eqx.combine(params, static)
+            return model(model.init_state((3,)), xs, plan=plan, collect={-1: snn.Mean()})[1][-1]
+
+        def of_batch(params, xs):
+            return jnp.sum(jax.vmap(one, (None, 0))(params, xs) ** 2)
+
+        return jax.grad(of_batch, 0 if which == "parameters" else 1)
+
+    compiled = jax.jit(gradient(snn.Chunked())).lower(params, xs).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < xs.nbytes
+    wanted = jax.jit(gradient(snn.StepByStep()))(params, xs)
+    close(compiled(params, xs), wanted)
+    if which == "inputs":
+        one_by_one = jax.vmap(lambda xs: gradient(snn.Chunked())(params, xs[None])[0])
+        close(jax.jit(one_by_one)(xs), wanted)
 
 
 @pytest.mark.parametrize(

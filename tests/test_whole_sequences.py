@@ -66,7 +66,9 @@ def test_single_steps_and_cycles_are_refused_by_name():
     with pytest.raises(ValueError, match="`Centred` needs all steps.*`step` gives"):
         model.step(model.init_state((3,)), jnp.ones(3))
     recurrent = snn.Sequential(snn.Recurrent(Centred(), 0.5))
-    with pytest.raises(ValueError, match="`snn.Recurrent`: `Centred` needs all steps.*the loop"):
+    with pytest.raises(
+        ValueError, match=r"(?m)`snn.Recurrent`: `Centred` needs all steps.*the loop .*outside of cycles\.$"
+    ):
         run(recurrent, jnp.ones((4, 6, 3)))
     graph = snn.Graph(
         {"norm": Centred(), "lif": snn.SimpleLIF(0.9)},

@@ -1,6 +1,7 @@
 """What the functions of arrays make of their arguments: dtypes, and the checks of values that are known at the call."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -105,3 +106,18 @@ def check_steps(owner: str, steps: int) -> None:
 def check_count(owner: str, name: str, value: int, least: int) -> None:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
         raise ValueError(f"`{owner}`: `{name}` must be a whole number, {least} or more, got {value!r}.")
+
+
+def check_key(owner: str, key: Any, remedy: str, batch: str) -> None:
+    """Refuses what is no key, saying `remedy`, and what is several, with `batch` on how to pass those."""
+    dtype, shape = getattr(key, "dtype", None), jnp.shape(key) if hasattr(key, "shape") else None
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    raw = not typed and dtype == np.uint32 and bool(shape) and shape[-1] in (2, 4)
+    if not typed and not raw:
+        got = repr(key) if shape is None else f"an array of shape {shape} and dtype {dtype}"
+        raise TypeError(f"`{owner}`: `key` must be a key such as `jax.random.key(0)`, got {got}. {remedy}".rstrip())
+    if len(shape or ()) != (0 if typed else 1):
+        raise ValueError(
+            f"`{owner}`: `key` must be one key, got {'keys' if typed else 'an array'} of shape {shape}. For a batch: "
+            f"`{batch}`."
+        )

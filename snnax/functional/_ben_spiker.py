@@ -7,9 +7,10 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
-from ._encoding import INTENSITY, UNIT, as_number, as_signal, widened
+from ._encoding import INTENSITY, UNIT, as_number, as_signal, encoder, widened
 
 
+@encoder
 def bsa(
     x: Shaped[ArrayLike, "time ..."], kernel: Shaped[ArrayLike, " width"], threshold: int | float = 0.9
 ) -> Float[Array, "time ..."]:

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
-from ._encoding import as_signal, as_threshold, for_one_step, widened
+from ._encoding import as_signal, as_threshold, encoder, for_one_step, widened
 
 
+@encoder
 def delta_code(x: Shaped[ArrayLike, "time ..."], threshold=0.1) -> Float[Array, "time ..."]:
     r"""A spike where the signal has changed by the threshold since the step before.
 
@@ -30,6 +31,7 @@ def delta_code(x: Shaped[ArrayLike, "time ..."], threshold=0.1) -> Float[Array, 
     return (change >= threshold).astype(x.dtype) - (change <= -threshold).astype(x.dtype)
 
 
+@encoder
 def send_on_delta(x: Shaped[ArrayLike, "time ..."], threshold=0.1) -> Float[Array, "time ..."]:
     r"""As many spikes as thresholds between the signal and a reference, which only spikes move.
 
@@ -51,6 +53,7 @@ def send_on_delta(x: Shaped[ArrayLike, "time ..."], threshold=0.1) -> Float[Arra
     return _follow("functional.send_on_delta", x, threshold, most=jnp.inf)
 
 
+@encoder
 def step_forward(x: Shaped[ArrayLike, "time ..."], threshold=0.1) -> Float[Array, "time ..."]:
     r"""One spike towards the signal where it is a threshold or more from a reference, which only spikes move.
 

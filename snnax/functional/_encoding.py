@@ -2,6 +2,7 @@
 
 import numbers
 import operator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,45 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Shaped
 
+from .._elsewhere import P, R, answering
 from .._parameter import POSITIVE, REAL, Interval, acting, as_parameter
 from ._arguments import as_array, as_trains, check_range, wide
+
+_ELSEWHERE = {
+    "T": "`steps`",
+    "num_steps": "`steps`",
+    "n_steps": "`steps`",
+    "time_steps": "`steps`",
+    "time": "`steps`",
+    "data": "`x`, of one example,",
+    "datum": "`x`, of one example,",
+    "obs": "`x`, of one example,",
+    "num_neurons": "`neurons`",
+    "neuron_count": "`neurons`",
+    "min_val": "`low`",
+    "max_val": "`high`",
+    "time_var_input": "a call without `steps`, with a sequence as `x`,",
+    "gain": "`jnp.clip(gain * x + offset, 0, 1)` in the place of `x`",
+    "offset": "`jnp.clip(gain * x + offset, 0, 1)` in the place of `x`",
+    "max_r": "`max_r * x` in the place of `x`",
+    "first_spike_time": "`jnp.pad(spikes, ((first, 0), (0, 0)))`",
+    "linear": "`functional.latency_code`, and its absence `functional.log_latency_code`,",
+    "normalize": "what `functional.latency_code` and `functional.log_latency_code` always do",
+    "clip": "what `functional.latency_code` and `functional.log_latency_code` always do",
+    "padding": "what `functional.delta_code` always does",
+    "off_spike": "what `functional.delta_code` always does",
+    "on_target": "`jnp.where(spikes > 0, on, off)`",
+    "off_target": "`jnp.where(spikes > 0, on, off)`",
+    "seed": "`key`, such as `jax.random.key(seed)`,",
+    "rng": "`key`",
+}
+"""What other libraries call the arguments of encoders, and what they are here."""
+
+
+def encoder(function: Callable[P, R]) -> Callable[P, R]:
+    """Makes an encoder answer what other libraries call its arguments."""
+    return answering(f"functional.{function.__name__}", _ELSEWHERE)(function)
+
 
 UNIT = Interval(0.0, 1.0)
 INTENSITY = Interval(

@@ -6,7 +6,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Shaped
 
 from ._arguments import as_array, as_trains, floating
-from ._encoding import as_count, spike_at, widened
+from ._encoding import as_count, encoder, spike_at, widened
 
 
 def nearest_step(phases: Float[Array, "..."], steps: int) -> Int[Array, "..."]:
@@ -14,6 +14,7 @@ def nearest_step(phases: Float[Array, "..."], steps: int) -> Int[Array, "..."]:
     return jnp.round(phases * (steps / (2 * np.pi))).astype(jnp.int32) % steps
 
 
+@encoder
 def phase_to_spikes(phases: Shaped[ArrayLike, "..."], steps: int) -> Float[Array, "time ..."]:
     r"""One spike in a period, at the step that is nearest to the phase.
 

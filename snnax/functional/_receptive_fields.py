@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
 from .._parameter import Interval
-from ._encoding import as_count, as_signal, widened
+from ._encoding import as_count, as_signal, encoder, widened
 
 
 def _as_range(owner: str, low: int | float, high: int | float) -> Interval:
@@ -17,6 +17,7 @@ def _as_range(owner: str, low: int | float, high: int | float) -> Interval:
     return Interval(low, high, "Give `low=` and `high=` that hold all values.")
 
 
+@encoder
 def gaussian_receptive_fields(
     x: Shaped[ArrayLike, "..."],
     neurons: int,
@@ -57,6 +58,7 @@ def gaussian_receptive_fields(
     return jnp.exp(-0.5 * ((wide[..., None] - centres) * (beta / spacing)) ** 2).astype(x.dtype)
 
 
+@encoder
 def angle_code(
     x: Shaped[ArrayLike, "..."], neurons: int, *, low: int | float = -math.pi, high: int | float = math.pi
 ) -> Float[Array, "... neurons"]:

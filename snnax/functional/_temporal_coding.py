@@ -7,9 +7,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
-from ._encoding import INTENSITY, as_count, as_signal, spike_at, widened
+from ._encoding import INTENSITY, as_count, as_signal, encoder, spike_at, widened
 
 
+@encoder
 def latency_code(x: Shaped[ArrayLike, "..."], steps: int, *, threshold: int | float = 0.01) -> Float[Array, "time ..."]:
     r"""One spike, the earlier the larger the value, linearly.
 
@@ -35,6 +36,7 @@ def latency_code(x: Shaped[ArrayLike, "..."], steps: int, *, threshold: int | fl
     return spike_at(jnp.where(wide >= threshold, step, -1), steps, x.dtype)
 
 
+@encoder
 def log_latency_code(
     x: Shaped[ArrayLike, "..."], steps: int, tau: int | float, *, threshold: int | float = 0.1
 ) -> Float[Array, "time ..."]:
@@ -74,6 +76,7 @@ def log_latency_code(
     return spike_at(jnp.where(fires, step, -1), steps, x.dtype)
 
 
+@encoder
 def phase_code(x: Shaped[ArrayLike, "..."], steps: int, *, period: int = 8) -> Float[Array, "time ..."]:
     r"""The binary digits of the value, the most significant first, over and over.
 
@@ -122,6 +125,7 @@ def _as_period(owner: str, period: int) -> int:
     return period
 
 
+@encoder
 def burst_code(
     x: Shaped[ArrayLike, "..."], steps: int, *, max_spikes: int = 5, min_interval: int = 2, max_interval: int = 8
 ) -> Float[Array, "time ..."]:

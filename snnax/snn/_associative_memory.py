@@ -69,7 +69,7 @@ class AssociativeMemory(StatefulLayer):
         )
         self.threshold = as_parameter("snn.AssociativeMemory", "threshold", threshold)
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.AssociativeMemory", self.spike_fn)
+        check_spike_fn("snn.AssociativeMemory", self.spike_fn, self.threshold)
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> MemoryState:
         """An empty memory, for inputs of shape `(in_features,)`."""

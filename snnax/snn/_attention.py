@@ -65,7 +65,20 @@ def spiking_self_attention(
     `"key"`, `"value"`, `"attention"` (the spikes of all heads, side by side) and `"out"`.
 
         attention = snn.spiking_self_attention(8, 2, snn.SimpleLIF(0.9), key=key)
-        states, outs = attention(attention.init_state((5, 8)), jnp.ones((10, 5, 8)))    # outs["out"]: (10, 5, 8)
+        states, outs = attention(attention.init_state((5, 8)), jnp.ones((10, 5, 8)))    # outs["out"][-1]: (10, 5, 8)
+
+    With the batch normalisation of the paper, whose channels are axis 0:
+
+        transpose = eqx.nn.Lambda(jnp.transpose)
+        attention = snn.spiking_self_attention(
+            8,
+            2,
+            snn.SimpleLIF(0.9),
+            norm=lambda features: snn.Sequential(transpose, snn.BatchNorm(features), transpose),
+            key=key,
+        )
+        states, xs = attention.init_state((5, 8)), jnp.ones((4, 10, 5, 8))              # a batch of 4
+        states, outs = jax.vmap(attention, in_axes=(None, 0), axis_name="batch")(states, xs)
 
     Source: Z. Zhou et al. 2023, arXiv:2209.15425 (Spikformer).
 
@@ -77,7 +90,7 @@ def spiking_self_attention(
     - `scale`: $s$. Default 0.25; published as 0.125 for neurons with half the threshold, which is the same.
     - `norm`: a function from a number of features to the layer on `(tokens, features)` that is put behind every linear
         map. Default: `lambda features: snn.Each(eqx.nn.LayerNorm(features))`, by which neurons fire at whatever rate
-        the input has; published with batch normalisation. For none: `lambda features: eqx.nn.Identity()`.
+        the input has; published with batch normalisation, as above. For none: `lambda features: eqx.nn.Identity()`.
     - `key`: draws the weights.
     """
     if (

@@ -100,6 +100,10 @@ class AbstractBatchNorm(StatefulLayer):
     def whole_sequence(self) -> bool:
         return self.averages_over_time and not self.inference
 
+    @property
+    def for_single_steps(self) -> str:
+        return "It takes single steps after `eqx.nn.inference_mode(model)`."
+
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> StepState | None:
         """None, but for the number of the step where parameters differ from step to step."""
         if not in_shape or in_shape[0] != self.size:

@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._feeds import Feed, bias_of, feeds_of, scaled, shifted
 from ._membrane import FreeMembrane
-from ._record import AbstractObserver, Path, as_batch, find, observe, replaced, written
+from ._record import AbstractObserver, Path, as_batch, find, is_silent, observe, replaced, written
 
 _ROUNDS = 8
 """How often the layers of a network are gone through; more than once is needed where later ones feed back."""
@@ -57,7 +57,7 @@ def calibrate(
     **Raises:** `ValueError`, by name, for layers that cannot be made to fire at their rate by any factor.
     """
     owner = "snn.calibrate"
-    batch = as_batch(owner, model, batch)
+    batch = _as_driving(owner, model, batch)
     feeds = _fed(owner, model)
     targets = _targets(owner, feeds, rate)
     observers = {feed.neurons: _Rate() for feed, _ in targets}
@@ -150,7 +150,7 @@ def lsuv(
     owner = "snn.lsuv"
     if not variance > 0:
         raise ValueError(f"`{owner}`: `variance` must be above 0, got {variance}.")
-    batch = as_batch(owner, model, batch)
+    batch = _as_driving(owner, model, batch)
     feeds = _fed(owner, model)
     observers = {feed.neurons: FreeMembrane() for feed in feeds}
 
@@ -224,6 +224,14 @@ def _fed(owner: str, model: Any) -> list[Feed]:
     if not feeds:
         raise ValueError(f"`{owner}`: this network has no spiking layer with weights in front of it.")
     return feeds
+
+
+def _as_driving(owner: str, model: Any, batch: PyTree) -> PyTree:
+    """`batch`, if it is one of examples for `model` that are not all silent."""
+    batch = as_batch(owner, model, batch)
+    if is_silent(batch):
+        raise ValueError(f"`{owner}`: the batch is all zeros, which no weights can amplify. Give one of real inputs.")
+    return batch
 
 
 def _targets(owner: str, feeds: list[Feed], rate: float | Mapping[str | int, float]) -> list[tuple[Feed, float]]:

@@ -61,7 +61,7 @@ def check_layer(
     _check_dtypes(owner, layer, in_shape, key)
     keys = jr.split(key, 2)
     in_pieces = not whole_sequences(layer)
-    plans, cuts = (plans, (steps // 3,)) if in_pieces else ([LayerByLayer()], ())
+    plans, cuts = (plans, (steps // 2,)) if in_pieces else ([LayerByLayer()], ())
     everything = eqx.filter_jit(_everything)
     results = [everything(model, states, xs, keys, plan, cuts) for plan in plans]
     reference = results[0]
@@ -103,7 +103,8 @@ def _everything(
     def run(model, states, xs, key):
         return model(states, xs, key, plan=plan)
 
-    over_batch = jax.vmap(run, in_axes=(None, 0, 0, 0))
+    # Under `jit`, so that pieces of one length are traced once.
+    over_batch = eqx.filter_jit(jax.vmap(run, in_axes=(None, 0, 0, 0)))
     batch = jax.tree.map(lambda leaf: jnp.stack([leaf] * xs.shape[0]), states)
     parts = []
     for part in jnp.split(xs, cuts, axis=1):

@@ -54,6 +54,10 @@ class AbstractCollector(eqx.Module):
         """Refuses a sequence of `steps` steps that this collector cannot collect from."""
         del steps
 
+    def check_layer(self, owner: str, name: Any, layer: Any) -> None:
+        """Refuses a layer, `name` of the container `owner`, from whose outputs this collector makes no sense."""
+        del owner, name, layer
+
     @abc.abstractmethod
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
         """The accumulator before the first step, for a layer whose output at one step is like `out`."""

@@ -9,7 +9,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
+from ..functional.surrogate import AbstractSurrogate
+from ..functional.surrogate._surrogate import has_several
 from ._collect import AbstractCollector, Emission, is_collector
+from ._layer import name_of
+from ._node import Composite
 
 
 class Trains(AbstractCollector):
@@ -144,8 +148,22 @@ class FirstSpike(AbstractCollector):
     for outputs of 0 and 1. Written so, the surrogate gradient of the spikes flows: $\partial t / \partial s_k$ is minus
     the time between step $k$ and the next spike after it, for steps up to the first spike, and 0 for later ones.
 
-    Of shape `out_shape`, in float32 at least.
+    Of shape `out_shape`, in float32 at least. Layers whose spikes have another size or sign, by `surrogate.Ternary` or
+    `surrogate.MultiLevel`, are refused.
     """
+
+    def check_layer(self, owner: str, name: Any, layer: Any) -> None:
+        def is_graded(node):
+            return isinstance(node, Composite) or (isinstance(node, AbstractSurrogate) and has_several(node))
+
+        for node in filter(is_graded, jax.tree.leaves(layer, is_leaf=is_graded)):
+            if not isinstance(node, Composite):
+                raise ValueError(
+                    f"`{owner}`: `snn.FirstSpike` takes spikes of 0 and 1, and layer {name!r}, `{name_of(layer)}`, "
+                    f"gives others by `surrogate.{type(node).__name__}`. Leave that layer out, "
+                    "`collect={layer: snn.FirstSpike()}` for another; its own first spikes are `jnp.argmax(train != 0, "
+                    "axis=0)` of `snn.Trains()`, without a gradient."
+                )
 
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
         dtype = float32_at_least(out.dtype)
@@ -168,6 +186,9 @@ class Window(AbstractCollector):
 
         model(states, xs, collect={-1: snn.Window(snn.Mean(), stop=length)})
         model(states, xs, collect={-1: snn.Window(snn.Sum(), start=20)})
+
+    The network runs through all steps of the sequence, and the states that come back are those after the last of them:
+    after the padding, not at `stop`.
     """
 
     collector: AbstractCollector
@@ -209,6 +230,9 @@ class Window(AbstractCollector):
                 f"{steps} steps."
             )
         self.collector.check(stop - start)
+
+    def check_layer(self, owner: str, name: Any, layer: Any) -> None:
+        self.collector.check_layer(owner, name, layer)
 
     def init(self, out: jax.ShapeDtypeStruct) -> PyTree:
         return self.collector.init(out), jnp.zeros((), jnp.int32)

@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from ..functional._arguments import check_key
 from ._collect import Emission, accumulates, check, finish, is_collector, start
 from ._collectors import Trains
 from ._layer import name_of
@@ -269,6 +270,8 @@ def _expand_child(owner: str, name: Any, child: Any, entry: PyTree) -> PyTree:
         raise TypeError(
             f"`{owner}`: `collect` for layer {name!r} must be made of collectors such as `snn.Sum()`, got {entry!r}."
         )
+    for collector in jax.tree.leaves(entry, is_leaf=is_collector):
+        collector.check_layer(owner, name, child)
     return entry
 
 
@@ -313,18 +316,8 @@ def _checked_array(owner: str, what: str, xs: Any, in_shape: tuple[int, ...], ti
 
 
 def _check_key(owner: str, key: Any) -> None:
-    if key is None:
-        return
-    dtype, shape = getattr(key, "dtype", None), jnp.shape(key) if hasattr(key, "shape") else None
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    raw = not typed and dtype == np.uint32 and bool(shape) and shape[-1] in (2, 4)
-    if not typed and not raw:
-        raise TypeError(f"`{owner}`: `key` must be a key such as `jax.random.key(0)`, got {key!r}.")
-    if len(shape or ()) != (0 if typed else 1):
-        raise ValueError(
-            f"`{owner}`: `key` must be one key, got {'keys' if typed else 'an array'} of shape {shape}. For a batch: "
-            "`jax.vmap(model, in_axes=(None, 0, 0))`."
-        )
+    if key is not None:
+        check_key(owner, key, "", "jax.vmap(model, in_axes=(None, 0, 0))")
 
 
 def _count(request: PyTree) -> int:

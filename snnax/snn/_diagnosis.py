@@ -16,12 +16,14 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from .._parameter import trainable
 from ._container import Container
 from ._layer import name_of
-from ._record import AbstractObserver, Path, Record, as_batch, find, layers_of, observe, run_batch, written
+from ._record import AbstractObserver, Path, Record, as_batch, find, is_silent, layers_of, observe, run_batch, written
 from ._spiking import SpikingLayer
 from ._table import table
 
 _MANY = 0.5
 _SATURATED = 0.95
+_FAIR = (0.05, 0.15)
+"""Rates of a layer for which no other scale of its weights would be better."""
 _VANISHING = 1e-6
 _EXPLODING = 1e3
 
@@ -145,11 +147,14 @@ def diagnose(
         value, gradients = _gradients(model, batch, key, loss, collect)
         value = float(value)
     lines = {path: _line(path, layer, records[path], gradients) for path, layer in layers.items()}
-    silent = not any(np.any(np.asarray(one)) for one in jax.tree.leaves(batch))
-    findings = [Finding("", "silent input", "The batch is all zeros: no spike enters the network.")] if silent else []
+    findings = []
+    if is_silent(batch):
+        findings.append(Finding("", "silent input", "The batch is all zeros: no spike enters the network."))
     findings += _not_finite(layers, records, gradients)
-    for line in lines.values():
-        findings += _firing(line)
+    if not findings:
+        # Of a silent or broken network, rates say nothing.
+        for line in lines.values():
+            findings += _firing(line)
     findings += _flowing(layers, lines)
     return Diagnosis(tuple(lines.values()), tuple(findings), value)
 
@@ -224,18 +229,32 @@ def _not_finite(layers: dict[Path, Any], records: dict[Path, Record], gradients:
 
 def _firing(line: LayerDiagnosis) -> list[Finding]:
     findings = []
-    if line.dead is not None and line.dead > _MANY:
+    low, high = _FAIR
+    if line.rate is not None and line.dead is not None and line.dead > _MANY:
+        remedy = (
+            "Scale the weights in front of them, `snn.calibrate(model, batch, 0.1)`, or lower their threshold; layers "
+            "before it come first."
+            if line.rate < low
+            else f"The layer as a whole fires at a rate of {line.rate:.2g}, so it is uneven rather than weak: put a "
+            "normalisation in front, such as `snn.BatchNorm`, or add a penalty on silent neurons to the loss, "
+            "`functional.silence_penalty`."
+        )
         message = (
             f"'{line.name}' ({line.kind}): {line.dead:.0%} of the neurons never fire. No gradient, or little, passes "
-            "them. Scale the weights in front of them, `snn.calibrate(model, batch, 0.1)`, or lower their threshold; "
-            "layers before it come first."
+            f"them. {remedy}"
         )
         findings.append(Finding(line.name, "dead", message))
-    if line.saturated is not None and line.saturated > _MANY:
+    if line.rate is not None and line.saturated is not None and line.saturated > _MANY:
+        remedy = (
+            "Scale the weights in front of them, `snn.calibrate(model, batch, 0.1)`, or raise their threshold; a "
+            "penalty on rates keeps them low in training."
+            if line.rate > high
+            else f"By their `refractory` period that is a rate of {line.rate:.2g} and no more: make it shorter, or the "
+            "weights in front of them smaller."
+        )
         message = (
             f"'{line.name}' ({line.kind}): {line.saturated:.0%} of the neurons fire all the time, which says nothing "
-            "of their input. Scale the weights in front of them, `snn.calibrate(model, batch, 0.1)`, or raise their "
-            "threshold; a penalty on rates keeps them low in training."
+            f"of their input. {remedy}"
         )
         findings.append(Finding(line.name, "saturated", message))
     return findings

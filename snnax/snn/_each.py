@@ -7,7 +7,7 @@ import jax.random as jr
 from jaxtyping import Array, PRNGKeyArray
 
 from ._layer import StatefulLayer, name_of
-from ._node import Composite, check_child, over_steps
+from ._node import Composite, check_child, check_input, over_steps
 
 
 class Each(eqx.Module):
@@ -36,4 +36,5 @@ class Each(eqx.Module):
 
         **Returns:** the outputs of the layer, `(n, *out_shape)`.
         """
+        check_input("snn.Each", "the layer", self.layer, x.shape[1:])
         return over_steps(self.layer, x, None if key is None else jr.split(key, x.shape[0]))

@@ -1,6 +1,6 @@
 """The statistics of batch normalisations, estimated from data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -65,6 +65,11 @@ def estimate_norms(model: Container, batches: Iterable[PyTree], key: PRNGKeyArra
     called inside `jit`.
     """
     owner = "snn.estimate_norms"
+    if eqx.is_array_like(batches) or isinstance(batches, Mapping):
+        raise TypeError(
+            f"`{owner}`: `batches` must be a list of batches, or what else can be iterated over, got one "
+            f"{'mapping' if isinstance(batches, Mapping) else 'array'}. Of a single batch give `[batch]`."
+        )
     norms = {path: layer for path, layer in layers_of(model) if isinstance(layer, AbstractBatchNorm)}
     if not norms:
         raise ValueError(f"`{owner}`: there is no batch normalisation in this network, such as `snn.BatchNorm`.")
@@ -75,7 +80,7 @@ def estimate_norms(model: Container, batches: Iterable[PyTree], key: PRNGKeyArra
     parts: dict[Any, list] = {path: [] for path in norms}
     for number, batch in enumerate(batches):
         batch_key = None if key is None else jr.fold_in(key, number)
-        records = observe(training, observers, as_batch(owner, model, batch), batch_key)
+        records = observe(training, observers, as_batch(owner, training, batch), batch_key)
         for path, record in records.items():
             parts[path].append([np.asarray(a, np.float64) for a in record.values[1]])
     if not all(parts.values()):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
+from typing_extensions import TypeAliasType
 
 from .._parameter import DECAY, REAL, Fixed, Logistic, acting, as_parameter
 from ._linear_scan import associative, constant
@@ -22,8 +23,9 @@ class UnityGain(eqx.Module):
     """
 
 
-Parameter = int | float | np.generic | np.ndarray | Array | Fixed | Logistic
-Gain = Parameter | UnityGain
+# With names, so that `help` prints those.
+Parameter = TypeAliasType("Parameter", int | float | np.generic | np.ndarray | Array | Fixed | Logistic)
+Gain = TypeAliasType("Gain", Parameter | UnityGain)
 
 
 def decay(

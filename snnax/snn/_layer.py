@@ -48,6 +48,11 @@ class StatefulLayer(eqx.Module):
         """
         return False
 
+    @property
+    def for_single_steps(self) -> str:
+        """A sentence on what to take where such a layer is refused, for the message; empty unless it says so."""
+        return ""
+
     def over_time(self, state: PyTree, xs: Array, *, keys: Array | None = None) -> tuple[PyTree, Array]:
         """All steps of a sequence: a scan of the step.
 

@@ -7,6 +7,7 @@ its first state, for one step, or for all steps of a sequence at once.
 import abc
 import contextlib
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -113,8 +114,8 @@ def refuse_pieces(owner: str, what: str, tree: PyTree) -> None:
     for node in whole_sequences(tree):
         raise ValueError(
             f"`{owner}`: `{name_of(node)}` needs all steps of a sequence at once, but {what} gives it one after the "
-            "other or in pieces. Use `plan=snn.LayerByLayer()` without `burnin` and `truncate`, outside of cycles; a "
-            "normalisation takes single steps after `eqx.nn.inference_mode(model)`."
+            "other or in pieces. Use `plan=snn.LayerByLayer()` without `burnin` and `truncate`, outside of cycles. "
+            f"{node.for_single_steps}".rstrip()
         )
 
 
@@ -155,20 +156,14 @@ def inside(owner: str, where: str, child: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def noted(owner: str, where: str, child: Any, x: Any, key: Any = None) -> Iterator[None]:
-    """Adds to any error the name of the child that it came from, what it was given and what it takes."""
+    """Adds to any error the name of the child that it came from, and what it was given."""
     try:
         yield
     except Exception as error:
-        expected = ""
-        if isinstance(child, eqx.nn.Linear):
-            expected = f"; it takes ({child.in_features},)"
-        elif isinstance(child, eqx.nn.Conv):
-            sizes = ", ".join(["height", "width", "depth"][: child.num_spatial_dims])
-            expected = f"; it takes ({child.in_channels}, {sizes})"
         without = ", without a key (a call takes one: `model(states, xs, key)`)" if key is None else ""
         error.add_note(
             f"`{owner}`: in {where}, {describe(child)}, given an input of shape {jnp.shape(x)} and dtype {x.dtype} at "
-            f"one time step{without}{expected}."
+            f"one time step{without}."
         )
         raise
 
@@ -186,6 +181,7 @@ def begin(
         if not is_struct(out):
             raise _several(owner, where, child, f"the outputs {list(out)}")
         return state, out
+    check_input(owner, where, child, x.shape)
     some_key = jax.eval_shape(lambda: jr.key(0))
     with noted(owner, where, child, x, some_key):
         if not isinstance(child, StatefulLayer):
@@ -204,11 +200,53 @@ def begin(
         return state, _one_array(child, out)
 
 
+def taken(child: Any) -> tuple[int | str, ...] | None:
+    """The shape that a layer of Equinox takes, by name where a size may be any; `None` where that is not known."""
+    if isinstance(child, (eqx.nn.Linear, eqx.nn.MLP)):
+        size = child.in_features if isinstance(child, eqx.nn.Linear) else child.in_size
+        return (size,) if isinstance(size, int) else ()
+    if isinstance(child, (eqx.nn.LayerNorm, eqx.nn.RMSNorm)):
+        return tuple(child.shape)
+    if isinstance(child, (eqx.nn.Conv, eqx.nn.ConvTranspose)):
+        return (child.in_channels, *("height", "width", "depth")[: child.num_spatial_dims])
+    return None
+
+
+def check_input(owner: str, where: str, child: Any, shape: tuple[int, ...]) -> None:
+    """Refuses inputs of another shape than a child takes, with what to do about it."""
+    wanted = taken(child)
+    if wanted is None or _fits(shape, wanted):
+        return
+    if _fits(shape[1:], wanted):
+        remedy = (
+            f"For each of {shape[0]} tokens or the like, with the same weights: "
+            f"`snn.Each(eqx.nn.{type(child).__name__}(...))`."
+        )
+    elif wanted == (math.prod(shape),):
+        remedy = "Put `snn.Flatten()` in front of it."
+    else:
+        remedy = "Make it for what it is given, or change what comes before it."
+    raise ValueError(
+        f"`{owner}`: in {where}, {describe(child)}, given an input of shape {shape} at one time step; it takes "
+        f"{_shown(wanted)}. {remedy}"
+    )
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
+    return len(shape) == len(wanted) and all(isinstance(b, str) or a == b for a, b in zip(shape, wanted, strict=True))
+
+
+def _shown(sizes: tuple[int | str, ...]) -> str:
+    return f"({', '.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"
+
+
 def input_shape(child: Any, like: tuple[int, ...]) -> tuple[int, ...] | None:
     """The shape that a child takes, told by its weights alone, or `None`; `like` has its rank and its size in space."""
-    if isinstance(child, eqx.nn.Linear) and isinstance(child.in_features, int):
-        return (child.in_features,)
-    return (child.in_channels, *like[1:]) if isinstance(child, (eqx.nn.Conv, eqx.nn.ConvTranspose)) else None
+    wanted = taken(child)
+    if wanted is None:
+        return None
+    sizes = tuple(size for size in wanted if isinstance(size, int))
+    return sizes if len(sizes) == len(wanted) else (*sizes, *like[1:])
 
 
 def advance(

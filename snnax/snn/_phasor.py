@@ -110,7 +110,7 @@ class Phasor(eqx.Module):
         """
         self.threshold = as_parameter("snn.Phasor", "threshold", threshold, POSITIVE, shape=shape, key=key)
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.Phasor", self.spike_fn)
+        check_spike_fn("snn.Phasor", self.spike_fn, self.threshold)
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         """**Arguments:** `x`: complex, of any shape; `key`: for a `spike_fn` that draws.
@@ -179,7 +179,7 @@ class SpikingPhasor(StatefulLayer):
         self.period = period
         self.threshold = as_parameter("snn.SpikingPhasor", "threshold", threshold, POSITIVE, shape=shape, key=key)
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.SpikingPhasor", self.spike_fn)
+        check_spike_fn("snn.SpikingPhasor", self.spike_fn, self.threshold)
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> PhasorState:
         """The state at the start of a period, before any input, for inputs of any shape `in_shape`."""

@@ -1,7 +1,6 @@
 """Plans: the order in which the steps of a network are computed. It changes neither values nor gradients."""
 
 import abc
-import functools
 import math
 from collections.abc import Callable
 
@@ -156,21 +155,17 @@ def over_blocks(body: Callable, carry: PyTree, xs: PyTree, n: int) -> tuple[PyTr
     whole = total // n
     pieces = []
 
-    def slice_out(number, block):
-        sliced = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, number * n, n), constant)
-        return eqx.combine(block, sliced)
+    def block(start, steps):
+        return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, steps), xs)
 
     if whole:
-        # Whole numbers and keys are sliced in the loop, for a batch of them is then never rearranged. For what may have
-        # a gradient that would add up the gradient of all steps in every block.
-        differentiable, constant = eqx.partition(xs, eqx.is_inexact_array)
-        blocks = jax.tree.map(lambda a: a[: whole * n].reshape(whole, n, *a.shape[1:]), differentiable)
+        # Blocks are sliced in the loop, for a scan over them would first bring the time of a batch to the front.
         carry, kept = jax.lax.scan(
-            lambda carry, x: body(carry, functools.partial(slice_out, *x)), carry, (jnp.arange(whole), blocks)
+            lambda carry, number: body(carry, lambda: block(number * n, n)), carry, jnp.arange(whole)
         )
         pieces.append(jax.tree.map(lambda a: a.reshape(whole * n, *a.shape[2:]), kept))
     if total > whole * n:
-        carry, kept = body(carry, lambda: jax.tree.map(lambda a: a[whole * n :], xs))
+        carry, kept = body(carry, lambda: block(whole * n, total - whole * n))
         pieces.append(kept)
     return carry, pieces[0] if len(pieces) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *pieces)
 

@@ -1,6 +1,7 @@
 """Flattening and pooling of feature maps."""
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -10,6 +11,7 @@ from jaxtyping import Array, PRNGKeyArray
 from .._parameter import POSITIVE, acting, as_parameter, parameter
 from ..functional.surrogate import SuperSpike, emit
 from ._filter import Parameter
+from ._layer import name_of
 from ._spiking import check_spike_fn
 
 
@@ -84,9 +86,28 @@ class SumPool2d(eqx.Module):
 class _SpikingMaxPool(eqx.Module):
     """The largest input of each window, and a spike where it reaches the threshold."""
 
-    pool: eqx.AbstractVar[eqx.nn.Pool]
-    threshold: eqx.AbstractVar[Parameter]
-    spike_fn: eqx.AbstractVar[Callable[[Array], Array]]
+    max_pool: eqx.AbstractClassVar[Callable[..., eqx.nn.Pool]]
+
+    pool: eqx.nn.Pool
+    spike_fn: Callable[[Array], Array]
+    threshold: Parameter = parameter(POSITIVE)
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding=0,
+        *,
+        threshold: Parameter = 1.0,
+        spike_fn: Callable[[Array], Array] | None = None,
+    ):
+        """**Arguments:** `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool1d` and `eqx.nn.MaxPool2d`;
+        `threshold` and `spike_fn`: see `snn.SpikingLayer`.
+        """
+        self.pool = type(self).max_pool(kernel_size, stride, padding)
+        self.threshold = as_parameter(name_of(self), "threshold", threshold, POSITIVE)
+        self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
+        check_spike_fn(name_of(self), self.spike_fn, self.threshold)
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         """**Arguments:** `x`: `(channels, *space)`; `key`: for a `spike_fn` that draws. **Returns:** spikes, in its
@@ -102,26 +123,7 @@ class SpikingMaxPool1d(_SpikingMaxPool):
     Source: the original SNNAX. It has no state; for spikes of 0 and 1 it is max pooling with a surrogate gradient.
     """
 
-    pool: eqx.nn.Pool
-    spike_fn: Callable[[Array], Array]
-    threshold: Parameter = parameter(POSITIVE)
-
-    def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding=0,
-        *,
-        threshold: Parameter = 1.0,
-        spike_fn: Callable[[Array], Array] | None = None,
-    ):
-        """**Arguments:** `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool1d`; `threshold` and `spike_fn`:
-        see `snn.SpikingLayer`.
-        """
-        self.pool = eqx.nn.MaxPool1d(kernel_size, stride, padding)
-        self.threshold = as_parameter("snn.SpikingMaxPool1d", "threshold", threshold, POSITIVE)
-        self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.SpikingMaxPool1d", self.spike_fn)
+    max_pool: ClassVar[Callable[..., eqx.nn.Pool]] = eqx.nn.MaxPool1d
 
 
 class SpikingMaxPool2d(_SpikingMaxPool):
@@ -130,23 +132,4 @@ class SpikingMaxPool2d(_SpikingMaxPool):
     Source: the original SNNAX. It has no state; for spikes of 0 and 1 it is max pooling with a surrogate gradient.
     """
 
-    pool: eqx.nn.Pool
-    spike_fn: Callable[[Array], Array]
-    threshold: Parameter = parameter(POSITIVE)
-
-    def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding=0,
-        *,
-        threshold: Parameter = 1.0,
-        spike_fn: Callable[[Array], Array] | None = None,
-    ):
-        """**Arguments:** `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool2d`; `threshold` and `spike_fn`:
-        see `snn.SpikingLayer`.
-        """
-        self.pool = eqx.nn.MaxPool2d(kernel_size, stride, padding)
-        self.threshold = as_parameter("snn.SpikingMaxPool2d", "threshold", threshold, POSITIVE)
-        self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.SpikingMaxPool2d", self.spike_fn)
+    max_pool: ClassVar[Callable[..., eqx.nn.Pool]] = eqx.nn.MaxPool2d

@@ -9,11 +9,27 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, PRNGKeyArray
 
+from .._elsewhere import answering
 from .._parameter import Fixed, Logistic, acting, as_parameter, parameter
 from ..functional.surrogate import SuperSpike, emit
 from ._filter import Parameter
 from ._layer import StatefulLayer
-from ._spiking import check_spike_fn, in_activation_dtype, in_state_dtype
+from ._spiking import ELSEWHERE_FIRING, check_spike_fn, in_activation_dtype, in_state_dtype
+
+_ELSEWHERE = ELSEWHERE_FIRING | {
+    "T": "`steps`, of `snn.PSN`,",
+    "num_steps": "`steps`, of `snn.PSN`,",
+    "k": "`order`",
+    "exp_init": "how `snn.SlidingPSN` always starts",
+    "lambda_init": "not needed, as the mask of `order` is hard from the first step on,",
+    "step_mode": "the plan of the call, `model(states, xs, plan=...)`,",
+    "backend": "not needed",
+    "decay_constants": "not needed, as the weights are learned,",
+    "tau": "not needed, as the weights are learned,",
+    "beta": "not needed, as the weights are learned,",
+    "reset": "not needed, as nothing is reset,",
+}
+"""What SpikingJelly and others call the arguments, and what they are here."""
 
 
 class PSN(StatefulLayer):
@@ -33,6 +49,7 @@ class PSN(StatefulLayer):
     order: int | None = eqx.field(static=True)
     threshold: Parameter = parameter()
 
+    @answering("snn.PSN", _ELSEWHERE)
     def __init__(
         self,
         steps: int,
@@ -64,12 +81,16 @@ class PSN(StatefulLayer):
                 f"`snn.PSN`: `threshold` must be one for all steps or have the shape ({steps},), got {shape}."
             )
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.PSN", self.spike_fn)
+        check_spike_fn("snn.PSN", self.spike_fn, self.threshold)
 
     @property
     def whole_sequence(self) -> bool:
         """`True`: see `snn.StatefulLayer`."""
         return True
+
+    @property
+    def for_single_steps(self) -> str:
+        return "For single steps and pieces there is `snn.SlidingPSN`, which mixes the last inputs alone."
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> None:
         """None: there is no state."""
@@ -114,6 +135,7 @@ class SlidingPSN(StatefulLayer):
     spike_fn: Callable[[Array], Array]
     threshold: Parameter = parameter()
 
+    @answering("snn.SlidingPSN", _ELSEWHERE)
     def __init__(
         self,
         order: int,
@@ -135,7 +157,7 @@ class SlidingPSN(StatefulLayer):
                 f"`snn.SlidingPSN`: `threshold` must be one for all, got an array of shape {_shape_of(self.threshold)}."
             )
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.SlidingPSN", self.spike_fn)
+        check_spike_fn("snn.SlidingPSN", self.spike_fn, self.threshold)
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> Array:
         """The last `order - 1` inputs, the oldest first: zeros."""

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
@@ -218,4 +219,28 @@ def as_batch(owner: str, model: Any, batch: Any) -> PyTree:
                 f"*in_shape), got {got}."
             )
     batch = jax.tree.map(jnp.asarray, dict(batch) if isinstance(batch, Mapping) else batch)
+    misfit = _misfit(model, batch, 2)
+    if misfit is not None:
+        if _misfit(model, batch, 1) is None:
+            shapes = jax.tree.map(lambda a: a.shape, batch)
+            raise ValueError(
+                f"`{owner}`: the batch has no batch axis: of the shape {shapes} it is one example, (time, *in_shape). "
+                "For a batch of one: `batch[None]`."
+            ) from misfit
+        raise misfit
     return model.cast(batch)
+
+
+def is_silent(batch: PyTree) -> bool:
+    """Whether all inputs are 0."""
+    return not any(np.any(np.asarray(one)) for one in jax.tree.leaves(batch))
+
+
+def _misfit(model: Container, batch: PyTree, leading: int) -> Exception | None:
+    """The error of `model` for inputs of the shape of `batch` without its first axes; `None` where it takes them."""
+    try:
+        in_shape = jax.tree.map(lambda a: a.shape[leading:], batch)
+        jax.eval_shape(lambda key: model.init_state(in_shape, key), jr.key(0))
+    except (TypeError, ValueError) as error:
+        return error
+    return None

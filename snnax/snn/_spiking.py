@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from .._elsewhere import refuse_unknown
 from .._parameter import POSITIVE, Fixed, acting, as_parameter, check_shapes, parameter
-from ..functional.surrogate import SuperSpike, emit
+from ..functional.surrogate import AbstractSurrogate, SuperSpike, emit
 from ._filter import Parameter, is_shape
 from ._layer import StatefulLayer, name_of
 from ._reset import AbstractReset, NoReset, ResetToValue
@@ -28,22 +29,25 @@ class Firing(TypedDict, total=False):
     init_fn: InitFn
 
 
-_ELSEWHERE = {
-    "beta": "the first argument, `decay_constants`,",
-    "alpha": "one of `decay_constants`",
-    "tau": "`decay_constants=snn.decay(tau, dt)`",
+ELSEWHERE_FIRING = {
     "spike_grad": "`spike_fn`",
     "surrogate_function": "`spike_fn`",
     "activation": "`spike_fn`",
-    "reset_mechanism": "`reset`",
     "v_threshold": "`threshold`",
+    "learn_threshold": "an array in place of a number as the threshold",
+}
+"""What other libraries call the arguments of all that fires, and what they are here."""
+
+_ELSEWHERE = ELSEWHERE_FIRING | {
+    "beta": "the first argument, `decay_constants`,",
+    "alpha": "one of `decay_constants`",
+    "tau": "`decay_constants=snn.decay(tau, dt)`",
+    "reset_mechanism": "`reset`",
     "v_reset": "`reset=snn.ResetToValue(v_reset)`",
     "reset_val": "`reset=snn.ResetToValue(reset_val)`",
     "stop_reset_grad": "`stop_gradient`, of the reset,",
     "learn_beta": "an array in place of a number as the decay",
-    "learn_threshold": "an array in place of a number as the threshold",
 }
-"""What other libraries call the arguments, and what they are here."""
 
 
 class SpikingLayer(StatefulLayer):
@@ -108,12 +112,12 @@ class SpikingLayer(StatefulLayer):
         - `shape`, `key`: the shape of one example and a key, for arguments that are initialisers.
         """
         owner = name_of(self)
-        if unknown:
-            hints = "".join(f" {name!r} is {_ELSEWHERE[name]} here." for name in unknown if name in _ELSEWHERE)
-            raise TypeError(
-                f"`{owner}` takes no {', '.join(map(repr, unknown))}.{hints} Every spiking layer takes `threshold`, "
-                "`reset`, `refractory`, `spike_fn`, `init_fn`, `shape` and `key`."
-            )
+        refuse_unknown(
+            owner,
+            unknown,
+            _ELSEWHERE,
+            "Every spiking layer takes `threshold`, `reset`, `refractory`, `spike_fn`, `init_fn`, `shape` and `key`.",
+        )
         if not is_shape(shape):
             raise ValueError(f"`{owner}`: `shape` must be a tuple of sizes such as (8, 8), got {shape}.")
         self.threshold = as_parameter(owner, "threshold", threshold, POSITIVE, shape=shape, key=key)
@@ -125,7 +129,10 @@ class SpikingLayer(StatefulLayer):
             raise TypeError(f"`{owner}`: `reset` must be a reset such as `snn.SubtractReset()`, got {reset!r}.")
         if not isinstance(refractory, int) or isinstance(refractory, bool) or refractory < 0:
             raise ValueError(f"`{owner}`: `refractory` must be a number of time steps, 0 or more, got {refractory!r}.")
-        check_spike_fn(owner, self.spike_fn)
+
+    def __check_init__(self):
+        rest = getattr(self, "rest", 0.0)
+        check_spike_fn(name_of(self), self.spike_fn, self.threshold, rest=rest, refractory=self.refractory)
 
     def init_potential(self, in_shape: Sequence[int], key: PRNGKeyArray | None, rest: Parameter = 0.0) -> Array:
         """The potential before the first step: `rest`, or what `init_fn` draws."""
@@ -217,11 +224,16 @@ def init_potential(
     return init_fn(key, tuple(in_shape), dtype)
 
 
-def check_spike_fn(owner: str, spike_fn: object) -> None:
+def check_spike_fn(
+    owner: str, spike_fn: object, threshold: Parameter, *, rest: Parameter = 0.0, refractory: int = 0
+) -> None:
     if not callable(spike_fn) or isinstance(spike_fn, type):
         raise TypeError(
             f"`{owner}`: `spike_fn` must be a surrogate such as `surrogate.SuperSpike(10.0)`, got {spike_fn!r}."
         )
+    if isinstance(spike_fn, AbstractSurrogate):
+        height = threshold - rest if isinstance(threshold, float) and isinstance(rest, float) else None
+        spike_fn.check_neuron(owner, height, refractory)
 
 
 def as_init_fn(owner: str, init_fn: Any) -> Any:

@@ -120,6 +120,8 @@ def summary(model: Container, in_shape: Sequence[int] | Mapping[str, Sequence[in
     """
     if not isinstance(model, Container):
         raise TypeError(f"`snn.summary`: the model must be a `snn.Sequential` or a `snn.Graph`, got {type(model)}.")
+    # At first as it is: errors then name its own layers, and no recorders.
+    jax.eval_shape(lambda key: model.init_state(in_shape, key), jr.key(0))
     recorded = _recorded(model, ())
     states = jax.eval_shape(lambda key: recorded.init_state(in_shape, key), jr.key(0))
     records = records_of(states)

@@ -17,8 +17,8 @@ class Threshold(eqx.Module):
     `nir.Threshold`, which fires above the threshold and not at it.
     """
 
-    threshold: Parameter = parameter()
     spike_fn: Callable[[Array], Array]
+    threshold: Parameter = parameter()
 
     def __init__(self, threshold: Parameter = 1.0, *, spike_fn: Callable[[Array], Array] | None = None):
         r"""**Arguments:**
@@ -28,7 +28,7 @@ class Threshold(eqx.Module):
         """
         self.threshold = as_parameter("snn.Threshold", "threshold", threshold)
         self.spike_fn = SuperSpike() if spike_fn is None else spike_fn
-        check_spike_fn("snn.Threshold", self.spike_fn)
+        check_spike_fn("snn.Threshold", self.spike_fn, self.threshold)
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         """**Arguments:** `x`: an array of any shape; `key`: for a `spike_fn` that draws.

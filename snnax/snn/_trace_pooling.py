@@ -1,7 +1,8 @@
 """Max pooling of spikes over time: of each window, the neuron that has fired most passes."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import DECAY, Fixed, as_parameter, check_shapes, parameter
 from ._filter import Parameter, leaky
-from ._layer import StatefulLayer
+from ._layer import StatefulLayer, name_of
 from ._spiking import in_activation_dtype, in_state_dtype
 
 
@@ -22,12 +23,27 @@ class TraceState(eqx.Module):
 class _TraceMaxPool(StatefulLayer):
     """The input with the largest trace of each window; which one that is has no gradient."""
 
-    pool: eqx.AbstractVar[eqx.nn.Pool]
-    decay_constant: eqx.AbstractVar[Parameter]
+    max_pool: eqx.AbstractClassVar[Callable[..., eqx.nn.Pool]]
+
+    pool: eqx.nn.Pool
+    decay_constant: Parameter = parameter(DECAY)
+
+    def __init__(
+        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, *, decay_constant: Parameter
+    ):
+        r"""**Arguments:**
+
+        - `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool1d` and `eqx.nn.MaxPool2d`. Padding never
+            passes.
+        - `decay_constant`: $\alpha$, the decay of the traces per time step, in [0, 1]; 1 counts all spikes since the
+            first step. A number, or a `snn.Fixed` array: which input passes has no gradient, so it cannot be trained.
+        """
+        self.pool = type(self).max_pool(kernel_size, stride, padding)
+        self.decay_constant = _as_constant(name_of(self), decay_constant)
 
     def init_state(self, in_shape: Sequence[int], key: PRNGKeyArray | None = None) -> TraceState:
         """Traces of zero."""
-        check_shapes(f"snn.{type(self).__name__}", self, tuple(in_shape))
+        check_shapes(name_of(self), self, tuple(in_shape))
         return TraceState(jnp.zeros(in_shape))
 
     def __call__(self, state: TraceState, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[TraceState, Array]:
@@ -45,7 +61,7 @@ class _TraceMaxPool(StatefulLayer):
         """The places of each window as axis 0, in the order of memory."""
         if x.ndim != len(self.pool.kernel_size) + 1:
             raise ValueError(
-                f"`snn.{type(self).__name__}` takes (channels, {', '.join(['size'] * len(self.pool.kernel_size))}), "
+                f"`{name_of(self)}` takes (channels, {', '.join(['size'] * len(self.pool.kernel_size))}), "
                 f"got an input of shape {x.shape}."
             )
         x = jnp.pad(x, ((0, 0), *self.pool.padding), constant_values=padding)
@@ -72,20 +88,7 @@ class TraceMaxPool1d(_TraceMaxPool):
     Source: B. Rueckauer et al. 2017, doi:10.3389/fnins.2017.00682.
     """
 
-    pool: eqx.nn.Pool
-    decay_constant: Parameter = parameter(DECAY)
-
-    def __init__(
-        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, *, decay_constant: Parameter
-    ):
-        r"""**Arguments:**
-
-        - `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool1d`. Padding never passes.
-        - `decay_constant`: $\alpha$, the decay of the traces per time step, in [0, 1]; 1 counts all spikes since the
-            first step. A number, or a `snn.Fixed` array: which input passes has no gradient, so it cannot be trained.
-        """
-        self.pool = eqx.nn.MaxPool1d(kernel_size, stride, padding)
-        self.decay_constant = _as_constant("snn.TraceMaxPool1d", decay_constant)
+    max_pool: ClassVar[Callable[..., eqx.nn.Pool]] = eqx.nn.MaxPool1d
 
 
 class TraceMaxPool2d(_TraceMaxPool):
@@ -101,20 +104,7 @@ class TraceMaxPool2d(_TraceMaxPool):
     Source: B. Rueckauer et al. 2017, doi:10.3389/fnins.2017.00682.
     """
 
-    pool: eqx.nn.Pool
-    decay_constant: Parameter = parameter(DECAY)
-
-    def __init__(
-        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, *, decay_constant: Parameter
-    ):
-        r"""**Arguments:**
-
-        - `kernel_size`, `stride`, `padding`: those of `eqx.nn.MaxPool2d`. Padding never passes.
-        - `decay_constant`: $\alpha$, the decay of the traces per time step, in [0, 1]; 1 counts all spikes since the
-            first step. A number, or a `snn.Fixed` array: which input passes has no gradient, so it cannot be trained.
-        """
-        self.pool = eqx.nn.MaxPool2d(kernel_size, stride, padding)
-        self.decay_constant = _as_constant("snn.TraceMaxPool2d", decay_constant)
+    max_pool: ClassVar[Callable[..., eqx.nn.Pool]] = eqx.nn.MaxPool2d
 
 
 def _as_constant(owner: str, value: Parameter) -> Parameter:

@@ -22,9 +22,9 @@ from ._sharding import examples_in, placed, replicated
 from ._step import Running, Step, TrainState, is_finite, not_finite
 
 Row = dict[str, float | int]
-_AHEAD = 2
-"""Steps that are under way when the loop waits for the one before them: the device has always something to do, and no
-more than so many batches."""
+_TOGETHER = 4
+"""Steps whose metrics are fetched together, while as many others are under way: the device has always something to do,
+the host is woken once for them all, and no more than twice as many batches lie on the device."""
 
 
 @runtime_checkable
@@ -166,11 +166,12 @@ def fit(
                 under_way.append((position, running.take(batch)))
                 position, taken = position + 1, taken + 1
                 due = every is not None and taken % every == 0 and position < total
-                _fetch(under_way, 0 if due or position == total else _AHEAD, means, step, epoch)
-                if bar is not None:
-                    if means.counted:
+                if due or position == total or len(under_way) == 2 * _TOGETHER:
+                    many = len(under_way) if due or position == total else _TOGETHER
+                    _fetch(under_way, many, means, step, epoch)
+                    if bar is not None:
                         bar.set_postfix(loss=f"{means['loss']:.3f}", refresh=False)
-                    bar.update(1)
+                        bar.update(many)
                 if due:
                     keep({})
         if position != total:
@@ -222,11 +223,9 @@ def _taken_up(
     return state, so_far
 
 
-def _fetch(under_way: collections.deque, ahead: int, means: _Means, step: Step, epoch: int) -> None:
-    """Waits for all steps but the last `ahead`, and adds the metrics of those that were not skipped."""
-    while len(under_way) > ahead:
-        position, metrics = under_way.popleft()
-        metrics = jax.device_get(metrics)
+def _fetch(under_way: collections.deque, many: int, means: _Means, step: Step, epoch: int) -> None:
+    """Waits for the first steps that are under way, and adds the metrics of those that were not skipped."""
+    for position, metrics in jax.device_get([under_way.popleft() for _ in range(many)]):
         if is_finite(metrics):
             means.add(metrics)
         elif not step.skip_nonfinite:
@@ -236,7 +235,7 @@ def _fetch(under_way: collections.deque, ahead: int, means: _Means, step: Step, 
 def _at(state: TrainState, epoch: int, position: int, mesh: Mesh | None) -> TrainState:
     now = tuple(jnp.asarray(n, jnp.int32) for n in (epoch, position))
     now = now if mesh is None else replicated(now, mesh)
-    return eqx.tree_at(lambda state: (state.epoch, state.batch), state, now)
+    return dataclasses.replace(state, epoch=now[0], batch=now[1])
 
 
 def make_evaluation(

@@ -196,9 +196,9 @@ def not_finite(owner: str, metrics: Mapping[str, Any], where: str = "") -> Float
     """The error for a step that was not finite."""
     return FloatingPointError(
         f"`{owner}`: the loss ({metrics['loss']}) or its gradient (of norm {metrics['gradient_norm']}) is not finite"
-        f"{where}. A smaller learning rate or `optax.clip_by_global_norm` in the optimiser may help, "
-        "`jax.debug_nans(True)` finds where it begins, and `make_step(..., skip_nonfinite=True)` leaves such steps out "
-        "and counts them."
+        f"{where}. `snn.diagnose(model, inputs)` names the first layer with such values; a smaller learning rate or "
+        "`optax.clip_by_global_norm` in the optimiser may help; `make_step(..., skip_nonfinite=True)` leaves such "
+        "steps out and counts them."
     )
 
 

@@ -14,8 +14,8 @@ class Relaxed(AbstractSurrogate):
 
     No gradient is surrogate any more: finite differences see it, and a network can be trained from smooth to spiking.
     For surrogates of area 1 (`Sigmoid`, `Tanh`, `ArcTan`, `Exponential`, `Gaussian`, `Boxcar`) $s$ is in [0, 1]; of
-    `EscapeNoise` it is the probability of a spike, without a key. It is never 0, so `refractory` has no meaning with
-    it.
+    `EscapeNoise` it is the probability of a spike, without a key. There is no step after which a neuron could rest, so
+    `refractory` is refused with it.
 
     **Arguments:** `surrogate`: any but `Ternary` and `MultiLevel`, which take a `Relaxed` inside of them.
     """
@@ -24,6 +24,13 @@ class Relaxed(AbstractSurrogate):
 
     def __check_init__(self):
         check_single("Relaxed", self.surrogate)
+
+    def check_neuron(self, owner: str, height: float | None, refractory: int) -> None:
+        if refractory:
+            raise ValueError(
+                f"`{owner}`: `refractory={refractory}` has no meaning with `surrogate.Relaxed`, whose values are not 0 "
+                "or 1: the neuron would rest after every step. Leave it out, or take the surrogate inside."
+            )
 
     def value(self, x: Array) -> Array:
         return self.surrogate.antiderivative(x)

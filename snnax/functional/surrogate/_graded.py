@@ -30,6 +30,8 @@ class Ternary(AbstractSurrogate):
     rests at 0, $g = 2\theta$ makes the neuron symmetric. Both spikes take the potential back: `ResetToValue` acts on
     each, and `SubtractReset` subtracts the threshold times the spike, so that −1 adds it.
 
+    With $g \le \theta$ a neuron at rest would fire in every step, which is refused where both are numbers.
+
     Source: Y. Guo et al. 2024, arXiv:2312.06372.
 
     **Arguments:** `surrogate`: that of one threshold, default `SuperSpike()`. `gap`: $g > 0$, in units of the
@@ -41,6 +43,15 @@ class Ternary(AbstractSurrogate):
 
     def __check_init__(self):
         _check_inner("Ternary", self.surrogate)
+
+    def check_neuron(self, owner: str, height: float | None, refractory: int) -> None:
+        self.surrogate.check_neuron(owner, height, refractory)
+        if height is not None and isinstance(self.gap, float) and self.gap <= height:
+            raise ValueError(
+                f"`{owner}`: with a threshold that lies {height:g} above the rest, "
+                f"`surrogate.Ternary(gap={self.gap:g})` fires -1 at rest, in every step. Give a larger `gap`: "
+                f"`surrogate.Ternary(gap={2 * height:g})` makes the neuron symmetric."
+            )
 
     def _below(self, x: Array) -> Array:
         return -acting(self.gap, x.dtype, POSITIVE) - x
@@ -85,6 +96,9 @@ class MultiLevel(AbstractSurrogate):
                 f"`surrogate.MultiLevel`: `levels` must be a whole number, 1 or more, got {self.levels!r}."
             )
         _check_inner("MultiLevel", self.surrogate)
+
+    def check_neuron(self, owner: str, height: float | None, refractory: int) -> None:
+        self.surrogate.check_neuron(owner, height, refractory)
 
     def _over_levels(self, function: Callable[[Array], Array], x: Array) -> Array:
         levels = jnp.arange(self.levels, dtype=x.dtype).reshape(-1, *[1] * x.ndim)

@@ -19,6 +19,10 @@ class EscapeNoise(AbstractRandomSurrogate, LogisticBell):
     The gradient is that of the probability. At the threshold a neuron fires in half of the steps, and at rest, 1 below
     it, in $\sigma(-k)$ of them. `Relaxed(EscapeNoise(k))` gives the probability in place of the spike.
 
+    It draws in inference too, so a network needs a key there as well, `eqx.nn.inference_mode` or not. One key for a
+    whole batch gives all its examples the same noise: `jax.vmap(model, in_axes=(None, 0, 0))(states, xs, keys)` with
+    `keys = jr.split(key, len(xs))`.
+
     Source: W. Gerstner et al., Neuronal Dynamics (2014), section 9.1; the gradient: G. Ma, R. Yan and H. Tang 2023,
     arXiv:2305.16044.
     """

@@ -6,11 +6,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
+from typing_extensions import TypeAliasType
 
 from ..._parameter import POSITIVE, Fixed, Interval, Logistic, acting, as_parameter, map_modules
 from ._surrogate import AbstractSurrogate
 
-Parameter = float | Array | Fixed | Logistic
+Parameter = TypeAliasType("Parameter", float | Array | Fixed | Logistic)
 
 
 def parameter_of(owner: str, name: str, default: float, interval: Interval = POSITIVE):

@@ -29,6 +29,14 @@ class AbstractSurrogate(eqx.Module):
         del x
         return spike
 
+    def check_neuron(self, owner: str, height: float | None, refractory: int) -> None:
+        """Refuses a neuron in which this surrogate has no meaning.
+
+        **Arguments:** `owner`: the neuron; `height`: how far its threshold lies above its rest, where that is a number;
+        `refractory`: for how many steps it rests after a spike.
+        """
+        del owner, height, refractory
+
     def __call__(self, x: Inexact[Array, "..."] | float) -> Inexact[Array, "..."]:
         """**Arguments:** `x`: the potential minus the threshold, of any shape and floating dtype.
 
@@ -93,6 +101,11 @@ def emit(spike_fn: Callable[..., Array], x: Array, key: PRNGKeyArray | None = No
     return spike, spike_fn.fired(spike, x) if isinstance(spike_fn, AbstractSurrogate) else spike
 
 
+def has_several(surrogate: AbstractSurrogate) -> bool:
+    """Whether a surrogate has several thresholds, and thereby spikes other than 0 and 1."""
+    return type(surrogate).fired is not AbstractSurrogate.fired
+
+
 def check_single(owner: str, surrogate: object) -> None:
     """Refuses what is not a surrogate of one threshold, with spikes of 0 and 1."""
     if not isinstance(surrogate, AbstractSurrogate):
@@ -100,7 +113,7 @@ def check_single(owner: str, surrogate: object) -> None:
             f"`surrogate.{owner}`: `surrogate` must be a surrogate such as `surrogate.SuperSpike(10.0)`, got "
             f"{surrogate!r}. A derivative of one's own goes in as `surrogate.Custom(derivative)`."
         )
-    if type(surrogate).fired is not AbstractSurrogate.fired:
+    if has_several(surrogate):
         raise ValueError(
             f"`surrogate.{owner}` takes the surrogate of one threshold, and `surrogate.{type(surrogate).__name__}` has "
             "several. Give it the one inside; `surrogate.Relaxed` goes inside too."
