@@ -12,7 +12,8 @@ from test_readme import README, code_blocks, examples
 
 from snnax import data, functional, plot, snn, train
 
-DOCS = sorted((README.parent / "docs").glob("*.rst"))
+FOLDER = README.parent / "docs"
+DOCS = sorted([*FOLDER.glob("*.rst"), *FOLDER.glob("*.md")])
 BY_NAME = pytest.mark.parametrize("path", DOCS, ids=lambda path: path.stem)
 MODULES = {
     "snn": snn,
@@ -31,18 +32,25 @@ MODULES = {
 FUNCTIONS = {name: f for name, f in vars(functional).items() if callable(f) and not name.startswith("_")}
 
 
+def blocks_of(path):
+    """What is fenced as `python` in Markdown. What is fenced as `py` is code of other libraries, and not run."""
+    if path.suffix == ".rst":
+        return code_blocks(path)
+    return re.findall(r"(?ms)^```python\n(.*?)^```$", path.read_text(encoding="utf-8"))
+
+
 @BY_NAME
 def test_every_code_block_of_a_document_runs_in_order(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for the files that it makes
     names = {}
-    for block in code_blocks(path):
+    for block in blocks_of(path):
         exec(compile(block, path.name, "exec"), names)
 
 
 @BY_NAME
 def test_every_name_that_a_document_gives_is_there(path):
     """In the right columns of tables too, which say what the names of other libraries are here."""
-    pattern = rf"(?<![\w.])({'|'.join(MODULES)})\.([A-Za-z_][\w.]*)"
+    pattern = rf"(?<![\w.])({'|'.join(MODULES)})\.(?!rst\b|md\b)([A-Za-z_][\w.]*)"  # and not the name of a page
     for module, name in re.findall(pattern, _with_hidden_other_libraries(path.read_text(encoding="utf-8"))):
         found = MODULES[module]
         for part in name.rstrip(".").split("."):

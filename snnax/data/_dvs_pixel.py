@@ -100,7 +100,7 @@ class DVSPixel(eqx.Module):
 
 
 def mismatched(rng: np.random.Generator, shape: tuple[int, ...], threshold: float, mismatch: float) -> np.ndarray:
-    """Thresholds of `shape`, normally distributed about `threshold` with the standard deviation `mismatch`.
+    """Thresholds of `shape` from `rng`, normally distributed about `threshold` with the standard deviation `mismatch`.
 
     None is below a quarter of `threshold`. Lichtsteiner et al. (2008) measured a mismatch of 0.021 in units of the
     natural logarithm; larger values are usual in the dark.
@@ -138,6 +138,7 @@ def with_noise(
 
     **Arguments:**
 
+    - `rng`: draws the noise.
     - `rate`: events per pixel and unit of time, a number or an array of `shape`, as Poisson processes; ON and OFF are
         equally likely.
     - `duration`: the noise is in [0, `duration`).

@@ -118,7 +118,7 @@ class Events(eqx.Module):
 
 
 def pad_events(events: Events, capacity: int) -> Events:
-    """The same events with room for `capacity` of them, for one recording or a batch.
+    """The same `events` with room for `capacity` of them, for one recording or a batch.
 
     **Raises:** `ValueError` if that is too few. Under `jax.jit`, where the count is not known, it is any number below
     the capacity that there is.

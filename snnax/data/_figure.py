@@ -25,6 +25,9 @@ class Body:
 
     All lengths are in pixels. `x`, `y` is the point between the shoulders (x to the right and y downwards in the
     image); the subject's right arm is on the left of the image, as it is in a film made from the front.
+    `half_shoulders` is half the distance between them, `upper_arm`, `forearm` and `hand` are the lengths of an arm's
+    parts, `arm_radius` and `hand_radius` half their widths; the head has the radius `head_radius`, the torso
+    `torso_length` and `torso_radius`.
     """
 
     x: float
@@ -67,6 +70,7 @@ def capsules(body: Body, right: np.ndarray, left: np.ndarray, sway: np.ndarray, 
 
     **Arguments:**
 
+    - `body`: the build of the person.
     - `right`, `left`: where the subject's hands are, (time, 3), from the shoulder of the arm and in units of the arm's
         reach: outwards from the body, upwards, towards the camera.
     - `sway`: how far the whole body has moved in the image, (time, 2), pixels.
@@ -104,7 +108,9 @@ def capsules(body: Body, right: np.ndarray, left: np.ndarray, sway: np.ndarray, 
 def render(
     parts: Float[Array, "parts 5"], shades: Float[Array, " parts"], background: Float[Array, "height width"]
 ) -> Float[Array, "height width"]:
-    """Draws capsules, the later ones in front, over `background`; all values are intensities, positive.
+    """Draws the capsules `parts`, (parts, 5) as in `capsules`, the later ones in front, over `background`.
+
+    `shades` has the intensity of each part, `background` that of each pixel, (height, width); all are positive.
 
     The edge of a capsule is one pixel wide: its coverage of a pixel is `radius + 1/2 - distance`, within 0 and 1,
     where `distance` is that of the pixel's centre from the capsule's axis.

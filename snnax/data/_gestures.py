@@ -19,15 +19,21 @@ FRAMES = 128
 FRAME_TIME = 10.0  # ms
 REFRACTORY = 1.0  # ms
 TRAIN_USERS = tuple(range(1, 24))
+"""The subjects of the training set, as in DVS Gesture."""
+
 TEST_USERS = tuple(range(24, 30))
+"""The subjects of the test set."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lighting:
-    """`level` is the intensity of the light, in units of what the pixel sees in the dark (its dark current), which is
+    """The light of a recording, by `name`.
+
+    `level` is the intensity of the light, in units of what the pixel sees in the dark (its dark current), which is
     added to it and so weakens the contrast; `slope` is how much the light falls off across the image, in units of the
     natural logarithm; `threshold` and `mismatch` are those of the pixels (natural logarithm), `noise` events per pixel
-    and second."""
+    and second.
+    """
 
     name: str
     level: float
@@ -42,10 +48,11 @@ LIGHTINGS = (
     Lighting("led", level=10.0, slope=0.5, threshold=0.32, mismatch=0.03, noise=0.15),
     Lighting("natural", level=40.0, slope=0.8, threshold=0.32, mismatch=0.03, noise=0.07),
 )
+"""The lights of the recordings."""
 
 
 def subject(seed: int, user: int) -> tuple[Body, Habit]:
-    """The build, the place and the habits of `user` (1..29)."""
+    """The build, the place and the habits of `user` (1..29), in the set of `seed`."""
     rng = np.random.default_rng([seed, user])
     scale = rng.uniform(1.02, 1.3)
     arm_radius = scale * rng.uniform(2.6, 3.6)
@@ -102,7 +109,10 @@ def scene(rng: np.random.Generator, lighting: Lighting) -> tuple[np.ndarray, np.
 
 @eqx.filter_jit
 def film(pixel: DVSPixel, parts, shades, background):
-    """What `pixel` reports of the figure `parts`, (time + 1, parts, 5): arrays of (time, height, width)."""
+    """What `pixel` reports of the figure `parts`, (time + 1, parts, 5): arrays of (time, height, width).
+
+    **Arguments:** `shades`, `background`: as those of `render`.
+    """
 
     def step(state, now):
         return pixel(state, jnp.log(render(now, shades, background)))

@@ -41,9 +41,9 @@ def add_noise(key: PRNGKeyArray, events: Events, number: ArrayLike) -> tuple[Eve
 
 
 def join_events(first: Events, second: Events) -> Events:
-    """The events of two recordings of one sensor, in order of time; the capacity is the sum of both.
+    """The events of two recordings of one sensor, `first` and `second`, in order of time; the capacity is their sum.
 
-    At the same time, those of the first recording come first.
+    At the same time, those of `first` come first.
     """
     owner = "data.join_events"
     both = [columns(owner, events) for events in (first, second)]

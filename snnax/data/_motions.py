@@ -171,7 +171,7 @@ class _Performer:
 
 
 def perform(gesture: int, rng: np.random.Generator, time: np.ndarray, habit: Habit) -> Motion:
-    """The joint trajectories of `GESTURES[gesture]` at the times `time` (seconds), as drawn from `rng`."""
+    """The joint trajectories of `GESTURES[gesture]` at the times `time` (seconds), drawn from `rng`, in a `habit`."""
     performer = _Performer(rng, time, habit)
     shrug = np.zeros_like(time)
     if gesture == 0:

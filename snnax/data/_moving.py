@@ -25,13 +25,13 @@ def shift(events: Events, dx: ArrayLike, dy: ArrayLike) -> Events:
 
 
 def flip_x(events: Events) -> Events:
-    """Mirrored, left to right. Labels that say left or right change with it."""
+    """The `events` mirrored, left to right. Labels that say left or right change with it."""
     x, _, _, _ = columns("data.flip_x", events)
     return changed(events, x=events.sensor_size[0] - 1 - x)
 
 
 def flip_y(events: Events) -> Events:
-    """Mirrored, top to bottom."""
+    """The `events` mirrored, top to bottom."""
     _, y, _, _ = columns("data.flip_y", events)
     return changed(events, y=events.sensor_size[1] - 1 - y)
 
@@ -86,13 +86,13 @@ def downsample(events: Events, factor: int | tuple[int, int]) -> Events:
 
 
 def merge_polarities(events: Events) -> Events:
-    """ON and OFF events alike: all are kept, with polarity 0, as from a sensor with one polarity."""
+    """ON and OFF `events` alike: all are kept, with polarity 0, as from a sensor with one polarity."""
     width, height, _ = events.sensor_size
     return Events(events.x, events.y, events.t, events.p * np.int8(0), events.count, (width, height, 1))
 
 
 def flip_polarity(events: Events) -> Events:
-    """ON events become OFF events, and the other way round."""
+    """The `events` with ON and OFF exchanged."""
     _, _, _, p = columns("data.flip_polarity", events)
     if events.sensor_size[2] == 1:
         raise ValueError("`data.flip_polarity` takes events of two polarities, got one.")

@@ -69,7 +69,7 @@ class SSC:
     sensor_size = _SENSOR
 
     def __init__(self, folder, part: str = "train", *, drop_invalid: bool = False):
-        """**Arguments:** as those of `SHD`; `part`: `"train"`, `"validation"` or `"test"`."""
+        """**Arguments:** `folder`, `drop_invalid`: as those of `SHD`; `part`: `"train"`, `"validation"` or `"test"`."""
         names = {"train": "ssc_train.h5", "validation": "ssc_valid.h5", "test": "ssc_test.h5"}
         name = part_of("data.SSC", part, names)
         self._file = _SpikeFile("data.SSC", Path(folder).expanduser() / "SSC" / name, drop_invalid)

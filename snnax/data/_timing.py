@@ -16,7 +16,7 @@ _POSITIVE = Interval(float(jnp.finfo(jnp.float32).tiny))
 
 
 def reverse_time(events: Events) -> Events:
-    """The recording from its end to its beginning, between the same first and last times.
+    """The `events` of a recording from its end to its beginning, between the same first and last times.
 
     A scene that runs backwards turns bright what it turned dark: `data.flip_polarity(data.reverse_time(events))`.
     """

@@ -77,7 +77,7 @@ def write(path: str | os.PathLike, model: Any, in_shape: Any, **terms: Any) -> N
 
         snnax.nir.write("network.nir", model, (700,), dt=1e-3)
 
-    **Arguments:** `path`; all others: those of `to_nir`.
+    **Arguments:** `path`: of the file; `model`, `in_shape` and all others: those of `to_nir`.
     """
     graph = to_nir(model, in_shape, **terms)
     folder, name = os.path.split(os.path.abspath(path))

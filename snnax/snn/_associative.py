@@ -57,7 +57,7 @@ class Associative(Nest):
         return _node.begin("snn.Associative", "the layer", self.layer, x, key)[0]
 
     def __call__(self, state: PyTree, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[PyTree, Array]:
-        """A step of the layer. **Arguments** and **returns** are the layer's."""
+        """A step of the layer. **Arguments** and **returns** are the layer's, as is the shape of `x`."""
         state, out, _ = _node.advance(
             "snn.Associative", "the layer", self.layer, state, x, key, _node.nothing(self.layer)
         )

@@ -17,8 +17,8 @@ from ._sequential import Sequential
 class Attend(AbstractMerge):
     r"""Of queries, keys and values, each `(tokens, features)`: $Q K^\top V\, s$ in each of several heads, no softmax.
 
-    It takes three edges, in this order. Without a softmax the product may begin at either end: it begins at $Q K^\top$
-    for fewer tokens than features in a head, else at $K^\top V$.
+    There are `heads` heads, and $s$ is `scale`. It takes three edges, in this order. Without a softmax the product may
+    begin at either end: it begins at $Q K^\top$ for fewer tokens than features in a head, else at $K^\top V$.
     """
 
     heads: int = eqx.field(static=True)

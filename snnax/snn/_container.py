@@ -20,10 +20,11 @@ from ._plan import AbstractPlan, LayerByLayer, truncated
 
 
 class States(eqx.Module):
-    """The states of all layers of a container, and the number of steps that they have taken.
+    """The states of all layers of a container, and the number of steps, `step`, that they have taken.
 
     Put them back in to continue a stream. `states.layers` holds the state of every layer, `None` where it has none;
-    `states.delayed` the signals that wait on the delayed edges of a `Graph`, by edge, the oldest first.
+    `states.delayed` the signals that wait on the delayed edges of a `Graph`, by edge, the oldest first. They are for
+    inputs of the shape `in_shape`.
     """
 
     layers: PyTree

@@ -59,7 +59,9 @@ class Delay(StatefulLayer):
         return jnp.zeros((self.max_delay, *in_shape))
 
     def __call__(self, state: Array, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[Array, Array]:
-        """**Arguments:** `x`: the input. **Returns:** the new state, and the delayed input, in the dtype of `x`."""
+        """**Arguments:** `x`: the input, of any shape. **Returns:** the new state, and the delayed input, of the shape
+        and dtype of `x`.
+        """
         state, outs = self.over_time(state, jnp.asarray(x)[None])
         return state, outs[0]
 

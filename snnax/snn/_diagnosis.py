@@ -78,8 +78,8 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
-    """What `snn.diagnose` saw: a line for each layer in the order of computation, the `findings`, and the `loss`, where
-    one was given. Printing it shows all.
+    """What `snn.diagnose` saw: a line for each of the `layers` in the order of computation, the `findings`, and the
+    `loss`, where one was given. Printing it shows all.
     """
 
     layers: tuple[LayerDiagnosis, ...]

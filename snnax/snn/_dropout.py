@@ -49,7 +49,10 @@ class SequenceDropout(StatefulLayer):
         return MaskState(jnp.ones(in_shape, bool), jnp.array(False))
 
     def __call__(self, state: MaskState, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[MaskState, Array]:
-        """**Arguments:** `x`: the input; `key`: of this step. **Returns:** the new state, and the masked input."""
+        """**Arguments:** `x`: the input, of any shape; `key`: of this step.
+
+        **Returns:** the new state, and the masked input, of the shape of `x`.
+        """
         state = self._drawn(state, key)
         return state, self._masked(state, jnp.asarray(x))
 

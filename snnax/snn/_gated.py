@@ -50,7 +50,7 @@ class _Gated(SpikingLayer, Nest):
         """One step, from the input's part of the gates."""
 
     def __call__(self, state: Any, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[Any, Array]:
-        """**Arguments:** `x`: the input; `key`: for a `spike_fn` that draws.
+        """**Arguments:** `x`: the input, of the shape that the gates take; `key`: for a `spike_fn` that draws.
 
         **Returns:** the new state, and the spikes of the hidden potential, in the dtype of input and weights.
         """

@@ -41,7 +41,7 @@ class Add(AbstractMerge):
 
 
 class Concatenate(AbstractMerge):
-    """The signals end to end along an axis, which counts without time and batch: 0 is that of the channels."""
+    """The signals end to end along `axis`, which counts without time and batch: 0, the default, is the channels'."""
 
     axis: int = eqx.field(static=True, default=0)
 

@@ -55,7 +55,10 @@ class Parallel(Nest):
         return tuple(state for state, _ in begun)
 
     def __call__(self, state: PyTree, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[PyTree, Array]:
-        """**Arguments:** `x`: the input of every branch. **Returns:** the new states, and the merged outputs."""
+        """**Arguments:** `x`: the input of every branch, of a shape that all take.
+
+        **Returns:** the new states, and the merged outputs.
+        """
         done = [
             _node.advance("snn.Parallel", f"branch {i}", branch, state[i], x, fold(key, i), _node.nothing(branch))
             for i, branch in enumerate(self.branches)
@@ -100,7 +103,9 @@ class Residual(Nest):
         return self.parallel.init_state(in_shape, key)
 
     def __call__(self, state: PyTree, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[PyTree, Array]:
-        """**Arguments:** `x`: the input. **Returns:** the new states, and the sum of layer and shortcut."""
+        """**Arguments:** `x`: the input, of the layer's shape. **Returns:** the new states, and the sum of layer and
+        shortcut, of one shape.
+        """
         return self.parallel(state, x, key=key)
 
     def over_time(self, state: PyTree, xs: Array, *, keys: Array | None = None) -> tuple[PyTree, Array]:

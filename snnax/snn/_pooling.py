@@ -59,7 +59,7 @@ class SumPool1d(eqx.Module):
     def __init__(
         self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, use_ceil: bool = False
     ):
-        """**Arguments:** those of `eqx.nn.AvgPool1d`."""
+        """**Arguments:** `kernel_size`, `stride`, `padding`, `use_ceil`: those of `eqx.nn.AvgPool1d`."""
         self.pool = _sum_pool(1, kernel_size, stride, padding, use_ceil)
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
@@ -75,7 +75,7 @@ class SumPool2d(eqx.Module):
     def __init__(
         self, kernel_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding=0, use_ceil: bool = False
     ):
-        """**Arguments:** those of `eqx.nn.AvgPool2d`."""
+        """**Arguments:** `kernel_size`, `stride`, `padding`, `use_ceil`: those of `eqx.nn.AvgPool2d`."""
         self.pool = _sum_pool(2, kernel_size, stride, padding, use_ceil)
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:

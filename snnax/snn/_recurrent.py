@@ -81,7 +81,7 @@ class Recurrent(Nest):
     def __call__(
         self, state: RecurrentState, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[RecurrentState, Array]:
-        """**Arguments:** `x`: the input of the neurons. **Returns:** the new state, and the neurons' output."""
+        """**Arguments:** `x`: the input, of the neurons' shape. **Returns:** the new state, and the neurons' output."""
         last = in_activation_dtype(state.out, x)
         synapse, feedback, _ = _node.advance(
             "snn.Recurrent", "the synapse", self.synapse, state.synapse, last, fold(key, 1), _node.nothing(self.synapse)

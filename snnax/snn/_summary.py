@@ -62,7 +62,7 @@ class LayerSummary:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The layers of a network in the order of computation, each container before what it holds. Printing it shows a
+    """The `layers` of a network in the order of computation, each container before what it holds. Printing it shows a
     table.
     """
 

@@ -97,7 +97,7 @@ def load(path: str | os.PathLike, like: T) -> T:
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
-    """The `config` that a checkpoint was saved with. **Raises:** `CheckpointError`, as `load`."""
+    """The `config` that the checkpoint at `path` was saved with. **Raises:** `CheckpointError`, as `load`."""
     with open(path, "rb") as file:
         return _read_header(path, file)["config"]
 

@@ -18,7 +18,7 @@ def devices_mesh() -> Mesh:
 
 
 def replicated(tree: T, mesh: Mesh) -> T:
-    """The same values on every device of the mesh."""
+    """The same values, those of `tree`, on every device of the `mesh`."""
     return eqx.filter_shard(tree, NamedSharding(mesh, PartitionSpec()))
 
 

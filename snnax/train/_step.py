@@ -51,7 +51,10 @@ class TrainState(eqx.Module):
 
 
 class Step(eqx.Module):
-    """One step of training, `(state, batch) -> (state, metrics)`; see `make_step`."""
+    """One step of training, `(state, batch) -> (state, metrics)`, made by `train.make_step`.
+
+    It describes `loss_fn`, `optimiser`, `parts`, `dtype` and `skip_nonfinite`; `mesh` are the devices of `train.fit`.
+    """
 
     loss_fn: Callable
     optimiser: optax.GradientTransformation
