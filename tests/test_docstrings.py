@@ -15,7 +15,10 @@ import snnax.snn as snn
 from snnax import functional
 from snnax.functional import surrogate
 
-PACKAGES = ["snnax.snn", "snnax.functional", "snnax.functional.surrogate", "snnax.data", "snnax.train", "snnax.nir"]
+PACKAGES = [
+    *("snnax.snn", "snnax.functional", "snnax.functional.surrogate"),
+    *("snnax.data", "snnax.train", "snnax.nir", "snnax.plot"),
+]
 PUBLIC = {
     f"{package}.{name}": value
     for package in PACKAGES
