@@ -23,6 +23,10 @@ LIMIT = 2**28
 """The most values that a node may give in a time step, or hold for later ones."""
 
 
+ROUNDING = 1e-6
+"""By how much of itself a time constant of float32 may be below `dt`, which is then meant to be `dt`."""
+
+
 class NotExpressible(Exception):
     """Raised by the functions of a `Pair`: why this layer, or this node, has no counterpart. The caller names it."""
 
@@ -123,11 +127,12 @@ def _filter_to_node(decay: Any, gain: Any, shape: tuple[int, ...], terms: Terms,
 def _filter_to_layer(tau: np.ndarray, factor: np.ndarray, terms: Terms, which: str) -> tuple[Any, Any]:
     """The decay and the gain of one leaky filter."""
     tau, factor = np.asarray(tau, np.float64), np.asarray(factor, np.float64)
-    decay = terms.discretisation.decay(tau, terms.dt)
+    decay = np.asarray(terms.discretisation.decay(tau, terms.dt))
+    decay = np.where((decay < 0) & (decay >= -ROUNDING), 0.0, decay)
     if np.any(decay < 0):
         raise NotExpressible(
-            f"`dt={terms.dt:g}` is longer than the time constant {np.min(tau):g} of the {which}, so its decay would be "
-            "negative. Give a `dt` that is not, or `discretisation=snnax.nir.ExponentialEuler()`"
+            f"`dt={terms.dt:.7g}` is longer than the time constant {np.min(tau):.7g} of the {which}, so its decay "
+            "would be negative. Give a `dt` that is not, or `discretisation=snnax.nir.ExponentialEuler()`"
         )
     return _constant(decay), _constant(factor * terms.discretisation.gain(tau, terms.dt))
 
@@ -135,18 +140,32 @@ def _filter_to_layer(tau: np.ndarray, factor: np.ndarray, terms: Terms, which: s
 # Thresholds: NIR's neurons fire above theirs, ours at it.
 
 
-def _threshold_to_layer(values: np.ndarray) -> Any:
-    """The lowest floating number above each value; above 0, the lowest that hardware does not round to 0."""
-    values, dtype = np.asarray(values, np.float64), jnp.zeros(()).dtype
+def threshold_from_nir(v_threshold: Any) -> Any:
+    """The threshold of a layer, which fires at it, for that of a NIR node, which fires above.
+
+    It is the lowest floating number above each value; above 0, the lowest that hardware does not round to 0.
+
+    **Arguments:** `v_threshold`: a number or an array, of any shape.
+
+    **Returns:** a number where all are one, and otherwise `snn.Fixed`, of their shape in JAX's floating dtype.
+    """
+    values, dtype = np.asarray(v_threshold, np.float64), jnp.zeros(()).dtype
     near = values.astype(dtype)
     above = np.where(near > values, near, np.nextafter(near, np.asarray(np.inf, dtype)))
     tiny = jnp.finfo(dtype).tiny
     return _constant(np.where((above > 0) & (above < tiny), tiny, above))
 
 
-def _threshold_to_node(threshold: Any, shape: tuple[int, ...], interval=REAL) -> np.ndarray:
-    """The highest floating number below each threshold."""
-    values = np.asarray(acting(threshold, jnp.zeros(()).dtype, interval))
+def threshold_to_nir(threshold: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The threshold of a NIR node, which fires above it, for that of a layer, which fires at it.
+
+    It is the highest floating number below each value, in JAX's floating dtype: what `threshold_from_nir` undoes.
+
+    **Arguments:** `threshold`: a number, an array or `snn.Fixed`; `shape`: that of the neurons.
+
+    **Returns:** an array of `shape`, one value for each neuron.
+    """
+    values = np.asarray(acting(threshold, jnp.zeros(()).dtype))
     below = np.nextafter(values, np.asarray(-np.inf, values.dtype))
     tiny = jnp.finfo(values.dtype).tiny
     below = np.where((below > 0) & (below < tiny), 0, below)
@@ -168,16 +187,29 @@ def _firing_to_node(layer: snn.SpikingLayer, shape: tuple[int, ...], terms: Term
     _check_init(layer.init_fn)
     if layer.refractory:
         raise NotExpressible(f"NIR has no refractory time, and it has `refractory={layer.refractory}`")
-    threshold = _threshold_to_node(layer.threshold, shape, POSITIVE)
-    if terms.reset is not None and type(layer.reset) is type(terms.reset):
+    threshold = threshold_to_nir(acting(layer.threshold, jnp.zeros(()).dtype, POSITIVE), shape)
+    if terms.reset is not None:
+        if not _same_reset(layer.reset, terms.reset):
+            raise NotExpressible(
+                f"`reset={terms.reset}` is one for all neurons of the file, and it has `reset={layer.reset}`. Give all "
+                "neurons of the network the same reset"
+            )
         return {"v_threshold": threshold, "v_reset": np.zeros(shape)}
-    if not isinstance(layer.reset, snn.ResetToValue) or terms.reset is not None:
+    if not isinstance(layer.reset, snn.ResetToValue):
         raise NotExpressible(
             f"NIR resets to a value, and it has `reset={layer.reset}`. `to_nir(..., reset={layer.reset})` leaves the "
             "reset of such neurons out of the file; whoever reads it must be told the same, as `from_nir(..., "
             f"reset={layer.reset})` does"
         )
     return {"v_threshold": threshold, "v_reset": _full(layer.reset.value, shape)}
+
+
+def _same_reset(one: snn.AbstractReset, other: snn.AbstractReset) -> bool:
+    """Whether they are one in the forward pass, which is all that a file has."""
+    if isinstance(one, snn.ResetToValue) and isinstance(other, snn.ResetToValue):
+        one_value, other_value = (acting(reset.value, jnp.zeros(()).dtype) for reset in (one, other))
+        return bool(np.all(one_value == other_value))
+    return type(one) is type(other)
 
 
 def _firing_to_layer(node: Any, terms: Terms) -> dict[str, Any]:
@@ -187,7 +219,7 @@ def _firing_to_layer(node: Any, terms: Terms) -> dict[str, Any]:
             "same value: `v_threshold`, `v_reset` and `v_leak`"
         )
     reset = snn.ResetToValue(_constant(node.v_reset)) if terms.reset is None else terms.reset
-    return {"threshold": _threshold_to_layer(node.v_threshold), "reset": reset}
+    return {"threshold": threshold_from_nir(node.v_threshold), "reset": reset}
 
 
 def _check_init(init_fn: Any) -> None:
@@ -349,15 +381,17 @@ def _identity_to_node(layer: eqx.nn.Identity | eqx.nn.Dropout, shape, terms):
 
 def _threshold_layer_to_node(layer: snn.Threshold, shape, terms):
     _check_step(layer.spike_fn)
-    return nir.Threshold(threshold=_threshold_to_node(layer.threshold, shape))
+    return nir.Threshold(threshold=threshold_to_nir(layer.threshold, shape))
 
 
 def _threshold_node_to_layer(node, terms):
-    return snn.Threshold(_threshold_to_layer(node.threshold))
+    return snn.Threshold(threshold_from_nir(node.threshold))
 
 
 def _flatten_to_node(layer: snn.Flatten, shape, terms):
-    return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=layer.start, end_dim=layer.end)
+    """Axes are counted from the last one, so that readers whose arrays have a batch take the same ones."""
+    start, end = (axis - len(shape) if axis >= 0 else axis for axis in (layer.start, layer.end))
+    return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=start, end_dim=end)
 
 
 def _flatten_to_layer(node, terms):
