@@ -10,6 +10,7 @@ import optax
 import pytest
 from test_readme import README, code_blocks, examples
 
+import snnax.nir
 from snnax import data, functional, snn, train
 
 DOCS = sorted((README.parent / "docs").glob("*.rst"))
@@ -21,6 +22,7 @@ MODULES = {
     "surrogate": functional.surrogate,
     "data": data,
     "train": train,
+    "snnax.nir": snnax.nir,
     "eqx": eqx,
     "jax": jax,
     "jnp": jnp,
@@ -41,7 +43,7 @@ def test_every_code_block_of_a_document_runs_in_order(path, tmp_path, monkeypatc
 @BY_NAME
 def test_every_name_that_a_document_gives_is_there(path):
     """In the right columns of tables too, which say what the names of other libraries are here."""
-    pattern = rf"(?<![\w.])({'|'.join(MODULES)})\.([A-Za-z_][\w.]*)"
+    pattern = rf"(?<![\w.])({'|'.join(map(re.escape, MODULES))})\.([A-Za-z_][\w.]*)"
     for module, name in re.findall(pattern, _with_hidden_other_libraries(path.read_text(encoding="utf-8"))):
         found = MODULES[module]
         for part in name.rstrip(".").split("."):

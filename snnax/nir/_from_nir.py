@@ -61,7 +61,8 @@ def from_nir(
     - `if_dt`: the time step of `IF` and `I`, which have no time constant. `if_dt=1.0` gives $v \leftarrow v + r x$ in
         each step, which many published graphs mean. Default: `dt`.
     - `delay_after_synapse`: whether cycles wait on the edge that closes them, after the synapse, so that a bias of the
-        synapse does not act in the first step (as in Norse). Default: at the output of a neuron (as in snnTorch).
+        synapse does not act in the first step: as in Norse, and in snnTorch when it reads NIR. Default: at the output
+        of a neuron, as in snnTorch's own neurons and the traces that it published.
     - `pairs`: `Pair`s for nodes and layers of one's own, which come before the library's.
 
     **Raises:** `NIRImportError`, with the name of the node, for what is damaged or has no meaning here.
