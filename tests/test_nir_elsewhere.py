@@ -101,3 +101,25 @@ def test_an_output_whose_name_is_taken_gets_another():
     graph = snnax.nir.to_nir(net, (3,), dt=1e-3)
     assert isinstance(graph.nodes["output"], nir.LIF) and isinstance(graph.nodes["output_"], nir.Output)
     assert snnax.nir.from_nir(graph, dt=1e-3).topology.outputs == ("output_",)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
+def test_weights_of_any_precision_are_written_as_numbers_that_all_read(dtype, tmp_path):
+    conv = eqx.nn.Conv1d(2, 3, 2, key=jr.key(0), dtype=dtype)
+    linear = eqx.nn.Linear(9, 2, key=jr.key(1), dtype=dtype)
+    model = snn.Sequential(conv, snn.Flatten(), linear, eqx.nn.Linear(2, 2, use_bias=False, key=jr.key(2), dtype=dtype))
+    snnax.nir.write(tmp_path / "x.nir", model, (2, 4), dt=1e-3)
+    net, theirs = snnax.nir.from_nir(tmp_path / "x.nir", dt=1e-3), nir.read(tmp_path / "x.nir")
+    for name, layer in (("conv1d_0", conv), ("linear_2", linear), ("linear_3", model[3])):
+        assert theirs.nodes[name].weight.dtype == np.float32
+        np.testing.assert_array_equal(net.nodes[name].weight, layer.weight.astype(jnp.float32))
+        if layer.bias is not None:
+            np.testing.assert_array_equal(net.nodes[name].bias, layer.bias.astype(jnp.float32))
+
+
+def test_a_path_from_home_is_one_in_both_directions(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    snnax.nir.write("~/x.nir", snn.Sequential(snn.SimpleLIF(0.9)), (3,), dt=1e-3)
+    assert (tmp_path / "x.nir").is_file()
+    assert "simplelif_0" in snnax.nir.from_nir("~/x.nir", dt=1e-3).nodes

@@ -13,7 +13,7 @@ import numpy as np
 from .. import snn
 from ._checking import check_graph
 from ._discretisation import AbstractDiscretisation
-from ._error import NIRImportError
+from ._error import NIRImportError, with_place
 from ._feedback import NoNeuron
 from ._pairs import LIMIT, PAIRS, NotExpressible, Pair, Terms, as_terms, nir
 from ._reading import read_graph
@@ -147,9 +147,8 @@ def _check_shapes(net: snn.Graph, graph: Any, shapes: dict[str, Any]) -> None:
     try:
         found = jax.eval_shape(outs)
     except (TypeError, ValueError) as error:
-        notes = " ".join(getattr(error, "__notes__", ()))
         raise NIRImportError(
-            f"`{_OWNER}`: the nodes do not fit each other, for inputs of the shapes {shapes}: {error} {notes}"
+            f"`{_OWNER}`: the nodes do not fit each other, for inputs of the shapes {shapes}: {with_place(error)}"
         ) from error
     _check_nodes(graph, found, ())
 

@@ -24,7 +24,7 @@ LIMIT = 2**28
 
 
 ROUNDING = 1e-6
-"""By how much of itself a time constant of float32 may be below `dt`, which is then meant to be `dt`."""
+"""By how much of itself a time of float32 may differ from the one that is meant."""
 
 
 class NotExpressible(Exception):
@@ -102,6 +102,12 @@ def _constant(values: Any) -> Any:
 
 def _weights(values: Any) -> Any:
     return jnp.asarray(values, jnp.zeros(()).dtype)
+
+
+def _written(values: Any) -> np.ndarray:
+    """Weights as they are, but no narrower than float32: bfloat16 is no number in a file."""
+    array = np.asarray(values)
+    return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
 def _filter_to_node(decay: Any, gain: Any, shape: tuple[int, ...], terms: Terms, which: str) -> tuple[Any, Any]:
@@ -321,8 +327,8 @@ def _linear_to_node(layer: eqx.nn.Linear, shape, terms):
     if not isinstance(layer.in_features, int) or not isinstance(layer.out_features, int):
         raise NotExpressible('its features are "scalar". Give it sizes, `eqx.nn.Linear(1, 1, ...)`')
     if layer.bias is None:
-        return nir.Linear(weight=np.asarray(layer.weight))
-    return nir.Affine(weight=np.asarray(layer.weight), bias=np.asarray(layer.bias))
+        return nir.Linear(weight=_written(layer.weight))
+    return nir.Affine(weight=_written(layer.weight), bias=_written(layer.bias))
 
 
 def _linear_to_layer(node, terms):
@@ -411,11 +417,12 @@ def _delay_to_node(layer: snn.Delay, shape, terms):
 def _delay_to_layer(node, terms):
     steps = np.asarray(node.delay, np.float64) / terms.dt
     whole = np.round(steps)
-    if np.any(np.abs(steps - whole) > 1e-3):
-        wrong = np.asarray(node.delay)[np.abs(steps - whole) > 1e-3].flat[0]
+    between = np.abs(steps - whole) > np.clip(ROUNDING * steps, 1e-3, 0.1)
+    if np.any(between):
+        wrong = np.asarray(node.delay, np.float64)[between].flat[0]
         raise NotExpressible(
-            f"a delay of {wrong:g} s is {wrong / terms.dt:g} steps of `dt={terms.dt:g}`, which is no whole number. "
-            "Give a `dt` that divides it"
+            f"a delay of {wrong:.7g} s is {wrong / terms.dt:.10g} steps of `dt={terms.dt:.7g}`, which is no whole "
+            "number. Give a `dt` that divides it"
         )
     if np.max(whole) * whole.size > LIMIT:
         raise NotExpressible(
@@ -446,16 +453,16 @@ def _conv_to_node(layer: eqx.nn.Conv, shape, terms):
         padding = "same"
     else:
         raise NotExpressible(f"NIR pads both sides of an axis alike, and it pads {pads}. Give it a symmetric `padding`")
-    bias = np.zeros(layer.out_channels, np.float32) if layer.bias is None else np.ravel(layer.bias)
+    bias = np.zeros(layer.out_channels, np.float32) if layer.bias is None else np.ravel(_written(layer.bias))
     one = layer.num_spatial_dims == 1
     return (nir.Conv1d if one else nir.Conv2d)(
         input_shape=int(shape[1]) if one else tuple(shape[1:]),
-        weight=np.asarray(layer.weight),
+        weight=_written(layer.weight),
         stride=layer.stride[0] if one else tuple(layer.stride),
         padding=padding[0] if one and not isinstance(padding, str) else padding,
         dilation=layer.dilation[0] if one else tuple(layer.dilation),
         groups=layer.groups,
-        bias=np.asarray(bias),
+        bias=bias,
     )
 
 

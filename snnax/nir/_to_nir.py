@@ -3,11 +3,11 @@
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.core import Tracer
@@ -15,8 +15,9 @@ from jax.core import Tracer
 from .. import snn
 from .._files import shown
 from ..snn import _node
+from ._checking import check_graph
 from ._discretisation import AbstractDiscretisation
-from ._error import NIRExportError
+from ._error import NIRExportError, NIRImportError, with_place
 from ._feedback import NoNeuron
 from ._pairs import PAIRS, NotExpressible, Pair, Terms, as_terms, nir
 from ._rewriting import rewritten
@@ -69,7 +70,12 @@ def to_nir(
             f"`{_OWNER}` writes values, and those of this network are traced. Call it outside of `jax.jit`."
         )
     shapes = _in_shapes(model, in_shape)
-    return _graph(model, shapes, terms, (*pairs, *PAIRS), ())
+    graph = _graph(model, shapes, terms, (*pairs, *PAIRS), ())
+    try:
+        check_graph(_OWNER, graph, tuple(pair.node for pair in pairs))
+    except NIRImportError as error:  # of values that no reader takes
+        raise NIRExportError(str(error)) from error
+    return graph
 
 
 def write(path: str | os.PathLike, model: Any, in_shape: Any, **terms: Any) -> None:
@@ -79,6 +85,7 @@ def write(path: str | os.PathLike, model: Any, in_shape: Any, **terms: Any) -> N
 
     **Arguments:** `path`; all others: those of `to_nir`.
     """
+    path = Path(path).expanduser()
     folder, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"`nir.write`: there is no folder {shown(folder)} for {shown(path)}. Make it first.")
@@ -104,18 +111,12 @@ def _in_shapes(model: snn.Graph, in_shape: Any) -> dict[str, tuple[int, ...]]:
             )
     shapes = {name: tuple(int(n) for n in shapes[name]) for name in names}
     try:
-        model.begin(_structs(shapes), jr.key(0))
+        model.init_state(shapes if len(shapes) > 1 else shapes[names[0]], jr.key(0))
     except (TypeError, ValueError) as error:
-        notes = " ".join(getattr(error, "__notes__", ()))
         raise ValueError(
-            f"`{_OWNER}`: the network does not take inputs of the shape {in_shape}: {error} {notes}".rstrip()
+            f"`{_OWNER}`: the network does not take inputs of the shape {in_shape}: {with_place(error)}"
         ) from error
     return shapes
-
-
-def _structs(shapes: dict[str, tuple[int, ...]]) -> Any:
-    structs = {name: jax.ShapeDtypeStruct(shape, jnp.zeros(()).dtype) for name, shape in shapes.items()}
-    return structs if len(structs) > 1 else next(iter(structs.values()))
 
 
 def _graph(graph: snn.Graph, shapes: dict[str, Any], terms: Terms, pairs: Sequence[Pair], path) -> "NIRGraph":
@@ -179,8 +180,8 @@ def _shapes(graph: snn.Graph, shapes: dict[str, Any], path) -> tuple[dict[str, A
     for name, merge in graph.merges.items():
         if len(graph.topology.into(name)) > 1 and not isinstance(merge, snn.Add):
             raise _refusal((*path, name), f"NIR adds the signals into a node, and it has `merge={merge}`")
-    dtype = jnp.zeros(()).dtype
-    known = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in shapes.items()}
+    dtypes = graph.input_dtypes()
+    known = {name: jax.ShapeDtypeStruct(shape, dtypes[name]) for name, shape in shapes.items()}
     taken: dict[str, Any] = {}
     while len(taken) < len(graph.nodes):
         for name in graph.topology.order:
