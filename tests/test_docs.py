@@ -10,6 +10,7 @@ import optax
 import pytest
 from test_readme import README, code_blocks, examples
 
+import snnax.nir
 from snnax import data, functional, plot, snn, train
 
 FOLDER = README.parent / "docs"
@@ -23,6 +24,7 @@ MODULES = {
     "data": data,
     "plot": plot,
     "train": train,
+    "snnax.nir": snnax.nir,
     "eqx": eqx,
     "jax": jax,
     "jnp": jnp,
@@ -50,7 +52,8 @@ def test_every_code_block_of_a_document_runs_in_order(path, tmp_path, monkeypatc
 @BY_NAME
 def test_every_name_that_a_document_gives_is_there(path):
     """In the right columns of tables too, which say what the names of other libraries are here."""
-    pattern = rf"(?<![\w.])({'|'.join(MODULES)})\.(?!rst\b|md\b)([A-Za-z_][\w.]*)"  # and not the name of a page
+    names = "|".join(map(re.escape, MODULES))
+    pattern = rf"(?<![\w.])({names})\.(?!rst\b|md\b)([A-Za-z_][\w.]*)"  # and not the name of a page
     for module, name in re.findall(pattern, _with_hidden_other_libraries(path.read_text(encoding="utf-8"))):
         found = MODULES[module]
         for part in name.rstrip(".").split("."):

@@ -1,15 +1,18 @@
 """A NIR file that is cut off, damaged or made to do harm is a `NIRImportError` or a correct graph, and never another's
 bytes, a crash or a wait."""
 
+import functools
 import os
 import pathlib
 import random
 import struct
+import subprocess
 import time
 
 import h5py
 import numpy as np
 import pytest
+from quick_walks import quick_walks
 
 from snnax import _hdf5
 from snnax._files import UnsafeFileError
@@ -29,6 +32,19 @@ def soon(monkeypatch):
     start = time.perf_counter()
     yield
     assert time.perf_counter() - start < SECONDS
+
+
+@pytest.fixture(scope="module")
+def walks():
+    with quick_walks() as found:
+        yield found
+
+
+@pytest.fixture
+def quick(monkeypatch, walks):
+    """Hundreds of files are checked in processes that one process forks; those of the other tests as users' are."""
+    if hasattr(os, "fork"):
+        monkeypatch.setattr(_hdf5, "subprocess", walks)
 
 
 def small():
@@ -296,6 +312,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", [*UNSAFE, *MALFORMED])
 def test_a_file_that_does_harm_or_has_no_meaning_is_refused_by_name(path, name):
     change, message = MALFORMED.get(name) or (UNSAFE[name], "is refused")
@@ -345,6 +362,7 @@ VALID = {
 }
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", VALID)
 def test_a_file_that_nir_reads_gives_the_same_graph(path, name):
     with h5py.File(path, "r+") as file:
@@ -378,6 +396,12 @@ def damaged():
             yield pytest.param(name, None, bit, id=f"{name} bit {bit}")
 
 
+@functools.cache
+def published(name):
+    return read(DATA / name)
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("name", "cut", "bit"), [*damaged()])
 def test_a_damaged_file_is_an_error_or_a_graph(tmp_path, name, cut, bit):
     content = (DATA / name).read_bytes()
@@ -388,13 +412,55 @@ def test_a_damaged_file_is_an_error_or_a_graph(tmp_path, name, cut, bit):
         assert "a.nir" in str(error)
         return
     assert cut is None  # nothing is there to find every flipped bit in a number, but the rest is as it was
-    good = read(DATA / name)
+    good = published(name)
     assert set(found.edges) == set(good.edges) and list(found.nodes) == list(good.nodes)
     for node, expected in zip(found.nodes.values(), good.nodes.values(), strict=True):
         assert type(node) is type(expected)
         for field, value in vars(node).items():
             if isinstance(value, np.ndarray):
                 assert value.shape == vars(expected)[field].shape and np.isfinite(value).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
+def test_the_processes_of_these_tests_find_what_those_of_the_library_find(path, walks, monkeypatch):
+    """The same results of a good file, one of each kind of bad ones, a crash, a loop and a mistake."""
+    files = [path, path.parent / "link", path.parent / "text"]
+    files[1].write_bytes(path.read_bytes())
+    with h5py.File(files[1], "r+") as file:
+        UNSAFE["soft link"](file, path.parent)
+    files[2].write_bytes(b"text")
+    results = []
+    for run in (subprocess, walks):
+        monkeypatch.setattr(_hdf5, "subprocess", run)
+        found = [_outcome(lambda file=file: _hdf5.check_hdf5("me", file)) for file in files]
+        for program in (
+            "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+            "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass",
+            "import nothing_of_that_name",
+        ):
+            (path.parent / "walk.py").write_text(program)
+            with monkeypatch.context() as patch:
+                patch.setattr(_hdf5, "WALK", path.parent / "walk.py")
+                found.append(_outcome(lambda: _hdf5.check_hdf5("me", path)))
+        results.append(found)
+    assert results[0] == results[1]
+    assert [kind for kind, _ in results[0]] == [
+        "PosixPath",
+        "UnsafeFileError",
+        "MalformedFileError",
+        "MalformedFileError",
+        "MalformedFileError",
+        "RuntimeError",
+    ]
+
+
+def _outcome(call):
+    """The kind of what comes back or is raised, and the beginning of its message."""
+    try:
+        found = call()
+    except (ValueError, RuntimeError) as error:
+        found = error
+    return type(found).__name__, str(found).partition("Traceback")[0].partition("ModuleNotFound")[0]
 
 
 NO_HDF5 = {

@@ -47,6 +47,18 @@ def two(first, second):
     return snn.Sequential(linear(SIZE, HIDDEN), first, linear(HIDDEN, LAST, 1), second)
 
 
+def residual(neuron):
+    block = snn.Residual(snn.Sequential(linear(HIDDEN, HIDDEN, 3), neuron()))
+    return snn.Sequential(linear(SIZE, HIDDEN), neuron(), block, linear(HIDDEN, LAST, 1), neuron())
+
+
+def with_an_edge_as_shortcut(neuron):
+    nodes = {"w": linear(SIZE, HIDDEN), "a": neuron(), "v": linear(HIDDEN, HIDDEN, 3), "b": neuron()}
+    ends = {"u": linear(HIDDEN, LAST, 1), "c": neuron()}
+    edges = [("input", "w"), ("w", "a"), ("a", "v"), ("v", "b"), ("b", "u"), ("a", "u"), ("u", "c")]
+    return snn.Graph({**nodes, **ends}, edges, outputs=("c",))
+
+
 def recurrent(neuron, bias=None):
     synapse = eqx.nn.Linear(HIDDEN, HIDDEN, use_bias=bias is not None, key=jr.key(7))
     if bias is not None:
@@ -57,7 +69,7 @@ def recurrent(neuron, bias=None):
 def convolutional(neuron, kernel, pool):
     conv = scaled(eqx.nn.Conv2d(2, 3, kernel, key=jr.key(5)))
     size = 3 * 2 * ((8 - conv.kernel_size[1]) // 2)
-    return snn.Sequential(conv, neuron(), pool, snn.Flatten(-3), linear(size, LAST, 2), neuron())
+    return snn.Sequential(conv, neuron(), pool, snn.Flatten(), linear(size, LAST, 2), neuron())
 
 
 def flat_cycle():
@@ -101,6 +113,7 @@ WRITTEN = {
             lambda: recurrent(synaptic(threshold=2.0), 0.4),
             {"delay_after_synapse": True},
         ),
+        "shortcut": (lambda: with_an_edge_as_shortcut(plain), {}),
         "Conv2d, AvgPool2d": (lambda: convolutional(plain, 3, eqx.nn.AvgPool2d(2, 2)), {}),
         "Conv2d, SumPool2d": (lambda: convolutional(plain, (3, 2), snn.SumPool2d(2, 2)), {}),
     },
@@ -122,6 +135,8 @@ WRITTEN = {
             {"delay_after_synapse": True},
         ),
         "cycle in a flat graph": (flat_cycle, {"delay_after_synapse": True}),
+        "Residual": (lambda: residual(unity), {}),
+        "shortcut": (lambda: with_an_edge_as_shortcut(unity), {}),
         "Conv2d, SumPool2d": (lambda: convolutional(unity, (3, 2), snn.SumPool2d(2, 2)), {}),
     },
 }
@@ -339,6 +354,7 @@ REFUSED = {
     "rest": (lambda: two(plain(rest=0.1), plain()), {}, "v_leak not supported"),
     "LI": (lambda: two(plain(), snn.SimpleLI(0.9)), {}, "Unknown node type"),
     "IF": (lambda: two(snn.SimpleIAF(), snn.SimpleIAF()), {"if_dt": 1.0}, "must be Tensor, not tuple"),
+    "Residual": (lambda: residual(plain), {}, "has no attribute 'items'"),
 }
 
 
@@ -354,5 +370,5 @@ def test_what_a_reader_does_otherwise_is_so(peer, name, torch, tmp_path):
 def test_what_snntorch_refuses_is_so(name, torch, tmp_path):
     pytest.importorskip("snntorch")
     make, terms, message = REFUSED[name]
-    with pytest.raises((AssertionError, ValueError, TypeError), match=message):
+    with pytest.raises((AssertionError, ValueError, TypeError, AttributeError), match=message):
         both(torch, "snntorch", make(), tmp_path / "x.nir", terms)

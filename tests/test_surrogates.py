@@ -182,7 +182,9 @@ def test_values_and_gradients_are_finite_and_keep_the_dtype(kind, dtype):
     np.testing.assert_array_equal(np.asarray(value, np.float32), [0, 0, 0, 1, 1, 1, 1, 1, 1])
     assert kind in SIGNED or jnp.all(gradient >= 0)
     if kind not in ONE_SIDED:
-        np.testing.assert_array_equal(gradient[:3], gradient[-3:][::-1])
+        np.testing.assert_allclose(
+            gradient[:3].astype(float), gradient[-3:][::-1].astype(float), rtol=4 * float(jnp.finfo(dtype).eps)
+        )
 
 
 @KINDS

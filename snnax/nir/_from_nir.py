@@ -13,7 +13,7 @@ import numpy as np
 from .. import snn
 from ._checking import check_graph
 from ._discretisation import AbstractDiscretisation
-from ._error import NIRImportError
+from ._error import NIRImportError, with_place
 from ._feedback import NoNeuron
 from ._pairs import LIMIT, PAIRS, NotExpressible, Pair, Terms, as_terms, nir
 from ._reading import read_graph
@@ -61,7 +61,8 @@ def from_nir(
     - `if_dt`: the time step of `IF` and `I`, which have no time constant. `if_dt=1.0` gives $v \leftarrow v + r x$ in
         each step, which many published graphs mean. Default: `dt`.
     - `delay_after_synapse`: whether cycles wait on the edge that closes them, after the synapse, so that a bias of the
-        synapse does not act in the first step (as in Norse). Default: at the output of a neuron (as in snnTorch).
+        synapse does not act in the first step: as in Norse, and in snnTorch when it reads NIR. Default: at the output
+        of a neuron, as in snnTorch's own neurons and the traces that it published.
     - `pairs`: `Pair`s for nodes and layers of one's own, which come before the library's.
 
     **Raises:** `NIRImportError`, with the name of the node, for what is damaged or has no meaning here.
@@ -146,9 +147,8 @@ def _check_shapes(net: snn.Graph, graph: Any, shapes: dict[str, Any]) -> None:
     try:
         found = jax.eval_shape(outs)
     except (TypeError, ValueError) as error:
-        notes = " ".join(getattr(error, "__notes__", ()))
         raise NIRImportError(
-            f"`{_OWNER}`: the nodes do not fit each other, for inputs of the shapes {shapes}: {error} {notes}"
+            f"`{_OWNER}`: the nodes do not fit each other, for inputs of the shapes {shapes}: {with_place(error)}"
         ) from error
     _check_nodes(graph, found, ())
 

@@ -23,6 +23,10 @@ LIMIT = 2**28
 """The most values that a node may give in a time step, or hold for later ones."""
 
 
+ROUNDING = 1e-6
+"""By how much of itself a time of float32 may differ from the one that is meant."""
+
+
 class NotExpressible(Exception):
     """Raised by the functions of a `Pair`: why this layer, or this node, has no counterpart. The caller names it."""
 
@@ -100,6 +104,12 @@ def _weights(values: Any) -> Any:
     return jnp.asarray(values, jnp.zeros(()).dtype)
 
 
+def _written(values: Any) -> np.ndarray:
+    """Weights as they are, but no narrower than float32: bfloat16 is no number in a file."""
+    array = np.asarray(values)
+    return array if array.dtype == np.float64 else array.astype(np.float32)
+
+
 def _filter_to_node(decay: Any, gain: Any, shape: tuple[int, ...], terms: Terms, which: str) -> tuple[Any, Any]:
     r"""$\tau$, and the input's factor in NIR's equation, of one leaky filter."""
     alpha = _full(decay, shape, DECAY)
@@ -123,11 +133,12 @@ def _filter_to_node(decay: Any, gain: Any, shape: tuple[int, ...], terms: Terms,
 def _filter_to_layer(tau: np.ndarray, factor: np.ndarray, terms: Terms, which: str) -> tuple[Any, Any]:
     """The decay and the gain of one leaky filter."""
     tau, factor = np.asarray(tau, np.float64), np.asarray(factor, np.float64)
-    decay = terms.discretisation.decay(tau, terms.dt)
+    decay = np.asarray(terms.discretisation.decay(tau, terms.dt))
+    decay = np.where((decay < 0) & (decay >= -ROUNDING), 0.0, decay)
     if np.any(decay < 0):
         raise NotExpressible(
-            f"`dt={terms.dt:g}` is longer than the time constant {np.min(tau):g} of the {which}, so its decay would be "
-            "negative. Give a `dt` that is not, or `discretisation=snnax.nir.ExponentialEuler()`"
+            f"`dt={terms.dt:.7g}` is longer than the time constant {np.min(tau):.7g} of the {which}, so its decay "
+            "would be negative. Give a `dt` that is not, or `discretisation=snnax.nir.ExponentialEuler()`"
         )
     return _constant(decay), _constant(factor * terms.discretisation.gain(tau, terms.dt))
 
@@ -135,18 +146,32 @@ def _filter_to_layer(tau: np.ndarray, factor: np.ndarray, terms: Terms, which: s
 # Thresholds: NIR's neurons fire above theirs, ours at it.
 
 
-def _threshold_to_layer(values: np.ndarray) -> Any:
-    """The lowest floating number above each value; above 0, the lowest that hardware does not round to 0."""
-    values, dtype = np.asarray(values, np.float64), jnp.zeros(()).dtype
+def threshold_from_nir(v_threshold: Any) -> Any:
+    """The threshold of a layer, which fires at it, for that of a NIR node, which fires above.
+
+    It is the lowest floating number above each value; above 0, the lowest that hardware does not round to 0.
+
+    **Arguments:** `v_threshold`: a number or an array, of any shape.
+
+    **Returns:** a number where all are one, and otherwise `snn.Fixed`, of their shape in JAX's floating dtype.
+    """
+    values, dtype = np.asarray(v_threshold, np.float64), jnp.zeros(()).dtype
     near = values.astype(dtype)
     above = np.where(near > values, near, np.nextafter(near, np.asarray(np.inf, dtype)))
     tiny = jnp.finfo(dtype).tiny
     return _constant(np.where((above > 0) & (above < tiny), tiny, above))
 
 
-def _threshold_to_node(threshold: Any, shape: tuple[int, ...], interval=REAL) -> np.ndarray:
-    """The highest floating number below each threshold."""
-    values = np.asarray(acting(threshold, jnp.zeros(()).dtype, interval))
+def threshold_to_nir(threshold: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The threshold of a NIR node, which fires above it, for that of a layer, which fires at it.
+
+    It is the highest floating number below each value, in JAX's floating dtype: what `threshold_from_nir` undoes.
+
+    **Arguments:** `threshold`: a number, an array or `snn.Fixed`; `shape`: that of the neurons.
+
+    **Returns:** an array of `shape`, one value for each neuron.
+    """
+    values = np.asarray(acting(threshold, jnp.zeros(()).dtype))
     below = np.nextafter(values, np.asarray(-np.inf, values.dtype))
     tiny = jnp.finfo(values.dtype).tiny
     below = np.where((below > 0) & (below < tiny), 0, below)
@@ -168,16 +193,29 @@ def _firing_to_node(layer: snn.SpikingLayer, shape: tuple[int, ...], terms: Term
     _check_init(layer.init_fn)
     if layer.refractory:
         raise NotExpressible(f"NIR has no refractory time, and it has `refractory={layer.refractory}`")
-    threshold = _threshold_to_node(layer.threshold, shape, POSITIVE)
-    if terms.reset is not None and type(layer.reset) is type(terms.reset):
+    threshold = threshold_to_nir(acting(layer.threshold, jnp.zeros(()).dtype, POSITIVE), shape)
+    if terms.reset is not None:
+        if not _same_reset(layer.reset, terms.reset):
+            raise NotExpressible(
+                f"`reset={terms.reset}` is one for all neurons of the file, and it has `reset={layer.reset}`. Give all "
+                "neurons of the network the same reset"
+            )
         return {"v_threshold": threshold, "v_reset": np.zeros(shape)}
-    if not isinstance(layer.reset, snn.ResetToValue) or terms.reset is not None:
+    if not isinstance(layer.reset, snn.ResetToValue):
         raise NotExpressible(
             f"NIR resets to a value, and it has `reset={layer.reset}`. `to_nir(..., reset={layer.reset})` leaves the "
             "reset of such neurons out of the file; whoever reads it must be told the same, as `from_nir(..., "
             f"reset={layer.reset})` does"
         )
     return {"v_threshold": threshold, "v_reset": _full(layer.reset.value, shape)}
+
+
+def _same_reset(one: snn.AbstractReset, other: snn.AbstractReset) -> bool:
+    """Whether they are one in the forward pass, which is all that a file has."""
+    if isinstance(one, snn.ResetToValue) and isinstance(other, snn.ResetToValue):
+        one_value, other_value = (acting(reset.value, jnp.zeros(()).dtype) for reset in (one, other))
+        return bool(np.all(one_value == other_value))
+    return type(one) is type(other)
 
 
 def _firing_to_layer(node: Any, terms: Terms) -> dict[str, Any]:
@@ -187,7 +225,7 @@ def _firing_to_layer(node: Any, terms: Terms) -> dict[str, Any]:
             "same value: `v_threshold`, `v_reset` and `v_leak`"
         )
     reset = snn.ResetToValue(_constant(node.v_reset)) if terms.reset is None else terms.reset
-    return {"threshold": _threshold_to_layer(node.v_threshold), "reset": reset}
+    return {"threshold": threshold_from_nir(node.v_threshold), "reset": reset}
 
 
 def _check_init(init_fn: Any) -> None:
@@ -289,8 +327,8 @@ def _linear_to_node(layer: eqx.nn.Linear, shape, terms):
     if not isinstance(layer.in_features, int) or not isinstance(layer.out_features, int):
         raise NotExpressible('its features are "scalar". Give it sizes, `eqx.nn.Linear(1, 1, ...)`')
     if layer.bias is None:
-        return nir.Linear(weight=np.asarray(layer.weight))
-    return nir.Affine(weight=np.asarray(layer.weight), bias=np.asarray(layer.bias))
+        return nir.Linear(weight=_written(layer.weight))
+    return nir.Affine(weight=_written(layer.weight), bias=_written(layer.bias))
 
 
 def _linear_to_layer(node, terms):
@@ -349,15 +387,17 @@ def _identity_to_node(layer: eqx.nn.Identity | eqx.nn.Dropout, shape, terms):
 
 def _threshold_layer_to_node(layer: snn.Threshold, shape, terms):
     _check_step(layer.spike_fn)
-    return nir.Threshold(threshold=_threshold_to_node(layer.threshold, shape))
+    return nir.Threshold(threshold=threshold_to_nir(layer.threshold, shape))
 
 
 def _threshold_node_to_layer(node, terms):
-    return snn.Threshold(_threshold_to_layer(node.threshold))
+    return snn.Threshold(threshold_from_nir(node.threshold))
 
 
 def _flatten_to_node(layer: snn.Flatten, shape, terms):
-    return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=layer.start, end_dim=layer.end)
+    """Axes are counted from the last one, so that readers whose arrays have a batch take the same ones."""
+    start, end = (axis - len(shape) if axis >= 0 else axis for axis in (layer.start, layer.end))
+    return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=start, end_dim=end)
 
 
 def _flatten_to_layer(node, terms):
@@ -377,11 +417,12 @@ def _delay_to_node(layer: snn.Delay, shape, terms):
 def _delay_to_layer(node, terms):
     steps = np.asarray(node.delay, np.float64) / terms.dt
     whole = np.round(steps)
-    if np.any(np.abs(steps - whole) > 1e-3):
-        wrong = np.asarray(node.delay)[np.abs(steps - whole) > 1e-3].flat[0]
+    between = np.abs(steps - whole) > np.clip(ROUNDING * steps, 1e-3, 0.1)
+    if np.any(between):
+        wrong = np.asarray(node.delay, np.float64)[between].flat[0]
         raise NotExpressible(
-            f"a delay of {wrong:g} s is {wrong / terms.dt:g} steps of `dt={terms.dt:g}`, which is no whole number. "
-            "Give a `dt` that divides it"
+            f"a delay of {wrong:.7g} s is {wrong / terms.dt:.10g} steps of `dt={terms.dt:.7g}`, which is no whole "
+            "number. Give a `dt` that divides it"
         )
     if np.max(whole) * whole.size > LIMIT:
         raise NotExpressible(
@@ -412,16 +453,16 @@ def _conv_to_node(layer: eqx.nn.Conv, shape, terms):
         padding = "same"
     else:
         raise NotExpressible(f"NIR pads both sides of an axis alike, and it pads {pads}. Give it a symmetric `padding`")
-    bias = np.zeros(layer.out_channels, np.float32) if layer.bias is None else np.ravel(layer.bias)
+    bias = np.zeros(layer.out_channels, np.float32) if layer.bias is None else np.ravel(_written(layer.bias))
     one = layer.num_spatial_dims == 1
     return (nir.Conv1d if one else nir.Conv2d)(
         input_shape=int(shape[1]) if one else tuple(shape[1:]),
-        weight=np.asarray(layer.weight),
+        weight=_written(layer.weight),
         stride=layer.stride[0] if one else tuple(layer.stride),
         padding=padding[0] if one and not isinstance(padding, str) else padding,
         dilation=layer.dilation[0] if one else tuple(layer.dilation),
         groups=layer.groups,
-        bias=np.asarray(bias),
+        bias=bias,
     )
 
 

@@ -30,8 +30,13 @@ def _recurrent(layer: snn.Recurrent) -> snn.Graph:
 
 
 def _parallel(layer: snn.Parallel) -> snn.Graph:
+    """The first branch that passes on its input is an edge, for few simulators read a `Scale`; no two edges join the
+    same nodes, so others are nodes."""
     branches = {f"branch_{i}": branch for i, branch in enumerate(layer.branches)}
+    shortcuts = [name for name, branch in branches.items() if isinstance(branch, eqx.nn.Identity)][:1]
+    branches = {name: branch for name, branch in branches.items() if name not in shortcuts}
     edges = [("input", name) for name in branches] + [(name, "output") for name in branches]
+    edges += [("input", "output")] * len(shortcuts)
     nodes = {**branches, "output": eqx.nn.Identity()}
     return snn.Graph(nodes, edges, outputs=("output",), merge={"output": layer.merge})
 

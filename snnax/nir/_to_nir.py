@@ -3,19 +3,21 @@
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.core import Tracer
 
 from .. import snn
+from .._files import shown
 from ..snn import _node
+from ._checking import check_graph
 from ._discretisation import AbstractDiscretisation
-from ._error import NIRExportError
+from ._error import NIRExportError, NIRImportError, with_place
 from ._feedback import NoNeuron
 from ._pairs import PAIRS, NotExpressible, Pair, Terms, as_terms, nir
 from ._rewriting import rewritten
@@ -45,7 +47,8 @@ def to_nir(
     same spikes. The nodes of a `snn.Graph` keep their names; those of a `snn.Sequential` are called by class and number
     (`linear_0`, `lif_1`). A container or `snn.Recurrent` inside of another one becomes a graph inside of the graph. A
     delay that `from_nir` would not put there by itself becomes a `Delay` node. Thresholds are written as the next
-    floating number below, for NIR's neurons fire above theirs.
+    floating number below, for NIR's neurons fire above theirs. What comes out is the node `output`, with several
+    outputs `output_` and the name of the node; a `_` is added to such a name where the network has it already.
 
     **Arguments:**
 
@@ -55,7 +58,8 @@ def to_nir(
     - `discretisation`, `reset`, `if_dt`, `pairs`: as for `from_nir`. `reset`: neurons that reset by it are written with
         `v_reset = 0`, and whoever reads the file must be told.
 
-    **Raises:** `NIRExportError`, with the name of the node, for what NIR cannot express and what to do about it.
+    **Raises:** `NIRExportError`, with the name of the node, for what NIR cannot express and what to do about it;
+    `ValueError` for an `in_shape` that the network does not take.
     """
     terms = as_terms(_OWNER, dt, if_dt, discretisation, reset)
     model = rewritten(model)
@@ -65,11 +69,13 @@ def to_nir(
         raise TypeError(
             f"`{_OWNER}` writes values, and those of this network are traced. Call it outside of `jax.jit`."
         )
-    names = model.topology.inputs
-    shapes = in_shape if isinstance(in_shape, Mapping) else {names[0]: in_shape}
-    if set(shapes) != set(names):
-        raise ValueError(f"`{_OWNER}`: `in_shape` must have a shape for each of the inputs {names}, got {in_shape}.")
-    return _graph(model, {name: tuple(shapes[name]) for name in names}, terms, (*pairs, *PAIRS), ())
+    shapes = _in_shapes(model, in_shape)
+    graph = _graph(model, shapes, terms, (*pairs, *PAIRS), ())
+    try:
+        check_graph(_OWNER, graph, tuple(pair.node for pair in pairs))
+    except NIRImportError as error:  # of values that no reader takes
+        raise NIRExportError(str(error)) from error
+    return graph
 
 
 def write(path: str | os.PathLike, model: Any, in_shape: Any, **terms: Any) -> None:
@@ -79,11 +85,38 @@ def write(path: str | os.PathLike, model: Any, in_shape: Any, **terms: Any) -> N
 
     **Arguments:** `path`: of the file; `model`, `in_shape` and all others: those of `to_nir`.
     """
-    graph = to_nir(model, in_shape, **terms)
+    path = Path(path).expanduser()
     folder, name = os.path.split(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"`nir.write`: there is no folder {shown(folder)} for {shown(path)}. Make it first.")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"`nir.write`: {shown(path)} is a folder. Give the path of a file in it.")
+    graph = to_nir(model, in_shape, **terms)
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as scratch:
         nir.write(os.path.join(scratch, name), graph)
         os.replace(os.path.join(scratch, name), path)
+
+
+def _in_shapes(model: snn.Graph, in_shape: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of each input, which the network takes."""
+    names = model.topology.inputs
+    shapes = in_shape if isinstance(in_shape, Mapping) else {names[0]: in_shape}
+    if set(shapes) != set(names):
+        raise ValueError(f"`{_OWNER}`: `in_shape` must have a shape for each of the inputs {names}, got {in_shape}.")
+    for shape in shapes.values():
+        sizes = shape if isinstance(shape, (Sequence, np.ndarray)) else (None,)
+        if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes):
+            raise ValueError(
+                f"`{_OWNER}`: `in_shape` must be whole numbers above 0, such as (2, 32, 32), got {in_shape!r}."
+            )
+    shapes = {name: tuple(int(n) for n in shapes[name]) for name in names}
+    try:
+        model.init_state(shapes if len(shapes) > 1 else shapes[names[0]], jr.key(0))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{_OWNER}`: the network does not take inputs of the shape {in_shape}: {with_place(error)}"
+        ) from error
+    return shapes
 
 
 def _graph(graph: snn.Graph, shapes: dict[str, Any], terms: Terms, pairs: Sequence[Pair], path) -> "NIRGraph":
@@ -147,9 +180,8 @@ def _shapes(graph: snn.Graph, shapes: dict[str, Any], path) -> tuple[dict[str, A
     for name, merge in graph.merges.items():
         if len(graph.topology.into(name)) > 1 and not isinstance(merge, snn.Add):
             raise _refusal((*path, name), f"NIR adds the signals into a node, and it has `merge={merge}`")
-    dtype = jnp.zeros(()).dtype
-    known = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in shapes.items()}
-    graph.begin(known if len(known) > 1 else next(iter(known.values())), jr.key(0))  # refuses what does not fit
+    dtypes = graph.input_dtypes()
+    known = {name: jax.ShapeDtypeStruct(shape, dtypes[name]) for name, shape in shapes.items()}
     taken: dict[str, Any] = {}
     while len(taken) < len(graph.nodes):
         for name in graph.topology.order:
