@@ -14,6 +14,7 @@ from sphinx import addnodes
 import snnax.data
 import snnax.functional.surrogate
 import snnax.nir
+import snnax.plot
 import snnax.snn
 import snnax.train
 
@@ -26,6 +27,7 @@ PACKAGES = {
     "data": snnax.data,
     "train": snnax.train,
     "nir": snnax.nir,
+    "plot": snnax.plot,
 }
 ABBREVIATIONS = {"eqx": "equinox", "jnp": "jax.numpy", "jr": "jax.random"}
 OTHERS = ("jax", "equinox", "optax")
@@ -56,7 +58,7 @@ def target(code, package=None):
 
 def link_code(app, doctree):
     page = app.env.current_document.docname
-    found = re.match(r"api/(\w+)|(surrogate)s$", page)
+    found = re.match(r"api/(\w+)|(surrogate|plot)s$", page)
     package = PACKAGES.get(found[1] or found[2]) if found else None
     for node in list(doctree.findall(nodes.literal)):
         if isinstance(node.parent, (nodes.reference, addnodes.pending_xref, nodes.title)):
