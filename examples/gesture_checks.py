@@ -9,7 +9,7 @@
 """
 
 import argparse
-import pathlib
+import functools
 
 import dvs_gesture
 import equinox as eqx
@@ -18,36 +18,62 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import optax
+from tqdm import tqdm
+
+import snnax.snn as snn
+from snnax import data, functional as F, train
 
 OPPOSITE = {3: 4, 4: 3, 5: 6, 6: 5}  # arm circles: right clockwise and counter clockwise, then left
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="runs/dvs_gesture", help="the --out of dvs_gesture.py (default: %(default)s)")
-    arguments = parser.parse_args()
-    settings = dvs_gesture.parse_arguments(["--out", arguments.run])
+    settings = dvs_gesture.parse_arguments(["--out", parser.parse_args(arguments).run])
     root = dvs_gesture.find_recordings(settings)
-    train, test = (dvs_gesture.load_frames(root, part, settings) for part in (True, False))
+    training, testing = (dvs_gesture.load_frames(root, part, settings) for part in ("train", "test"))
+    frames, labels = testing.arrays["frames"], testing.arrays["label"]
 
-    ordered = dvs_gesture.Trainer(settings, len(train[1]))
-    ordered.load(pathlib.Path(arguments.run) / "checkpoint.eqx")
-    if ordered.epoch < settings.epochs:
-        raise SystemExit(f"The run in {arguments.run} is not finished: go on with `dvs_gesture.py --resume`.")
-    confused = dvs_gesture.Trainer(settings, len(train[1]))
-    while confused.epoch < settings.epochs:
-        confused.train_epoch(shuffled(train[0], confused.epoch), train[1])
-
-    in_disorder = shuffled(test[0], settings.epochs)
-    circles = np.isin(test[1], list(OPPOSITE))
-    backwards = ordered.predictions(test[0][circles, ::-1, ::-1])
-    opposite = np.array([OPPOSITE[label] for label in test[1][circles]])
-    print(f"in order:                                {percent(ordered.predictions(test[0]) == test[1])}")
-    print(f"mean image:                              {percent(mean_image_classifier(train, test[0]) == test[1])}")
-    print(f"trained and tested in shuffled order:    {percent(confused.predictions(in_disorder) == test[1])}")
-    print(f"trained in order, tested shuffled:       {percent(ordered.predictions(in_disorder) == test[1])}")
+    ordered = finished(settings, len(training))
+    confused = train_in_disorder(settings, training)
+    in_disorder = shuffled(frames, settings.epochs)
+    circles = np.isin(labels, list(OPPOSITE))
+    backwards = predictions(ordered, frames[circles, ::-1, ::-1])
+    opposite = np.array([OPPOSITE[label] for label in labels[circles]])
+    print(f"in order:                                {percent(predictions(ordered, frames) == labels)}")
+    print(f"mean image:                              {percent(mean_image_classifier(training, frames) == labels)}")
+    print(f"trained and tested in shuffled order:    {percent(predictions(confused, in_disorder) == labels)}")
+    print(f"trained in order, tested shuffled:       {percent(predictions(ordered, in_disorder) == labels)}")
     print(f"circles backwards taken for the opposite: {percent(backwards == opposite)}")
-    print(f"circles backwards taken for themselves:   {percent(backwards == test[1][circles])}")
+    print(f"circles backwards taken for themselves:   {percent(backwards == labels[circles])}")
+
+
+def finished(settings, recordings: int) -> snn.Sequential:
+    """The network that `dvs_gesture.py` has trained."""
+    state, _ = dvs_gesture.start(settings, recordings)
+    try:
+        found = dvs_gesture.checkpoints_of(settings).restore(state)
+    except train.CheckpointError as error:
+        raise SystemExit(f"--run: {error}") from error
+    if found is None or int(found[1].epoch) < settings.epochs:
+        raise SystemExit(f"--run: there is no finished run in {settings.out}. See `dvs_gesture.py` and its --resume.")
+    return found[1].model
+
+
+def train_in_disorder(settings, training: data.Arrays) -> snn.Sequential:
+    """The same network, trained on recordings whose frames are in another order in each epoch."""
+    state, step = dvs_gesture.start(settings, len(training))
+    for epoch in range(settings.epochs):
+        mixed = data.Arrays(**{**training.arrays, "frames": shuffled(training.arrays["frames"], epoch)})
+        loader = data.Loader(mixed, settings.batch_size, seed=settings.seed)
+        state, _ = train.fit(state, step, loader, epochs=epoch + 1, progress=tqdm)
+    return state.model
+
+
+def predictions(model: snn.Sequential, frames: np.ndarray) -> np.ndarray:
+    scores = functools.partial(dvs_gesture.scores, model)
+    found = eqx.filter_jit(lambda frames: jax.lax.map(scores, frames, batch_size=16))(frames)
+    return np.asarray(found.argmax(axis=1))
 
 
 def percent(hits: np.ndarray) -> str:
@@ -60,11 +86,12 @@ def shuffled(frames: np.ndarray, seed: int) -> np.ndarray:
     return np.take_along_axis(frames, order[:, :, None, None, None], axis=1)
 
 
-def mean_image_classifier(train: tuple[np.ndarray, np.ndarray], test: np.ndarray, epochs: int = 60) -> np.ndarray:
+def mean_image_classifier(training: data.Arrays, tests: np.ndarray, epochs: int = 60) -> np.ndarray:
     """The labels that a convolutional network gives to the test recordings from their mean images."""
-    images, tests = (np.sqrt(frames.mean(axis=1, dtype=np.float32)) for frames in (train[0], test))
+    images, tests = (np.sqrt(frames.mean(axis=1, dtype=np.float32)) for frames in (training.arrays["frames"], tests))
     scale = images.std()
-    keys = jr.split(jr.key(0), 4)
+    loader = data.Loader(data.Arrays(image=images / scale, label=training.arrays["label"]), 32)
+    keys = jr.split(jr.key(0), 5)
     model = eqx.nn.Sequential(
         [
             eqx.nn.Conv2d(2, 16, 5, 2, 2, key=keys[0]),
@@ -78,29 +105,17 @@ def mean_image_classifier(train: tuple[np.ndarray, np.ndarray], test: np.ndarray
             eqx.nn.Linear(128, dvs_gesture.CLASSES, key=keys[3]),
         ]
     )
-    optimiser = optax.adamw(optax.cosine_decay_schedule(1e-3, epochs * (len(images) // 32)), weight_decay=1e-3)
 
-    @eqx.filter_jit
-    def step(model, opt_state, images, labels, key):
-        def loss_fn(model):
-            keys = jr.split(key, (2, len(images)))
-            moved = jax.vmap(lambda image, key: dvs_gesture.shifted(image[None], key, 2)[0])(images, keys[0])
-            logits = jax.vmap(lambda image, key: model(image, key=key))(moved, keys[1])
-            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    def loss_fn(model, batch, key):
+        keys = jr.split(key, (2, len(batch["label"])))
+        moved = jax.vmap(lambda image, key: dvs_gesture.shifted(image[None], key)[0])(batch["image"], keys[0])
+        scores = jax.vmap(lambda image, key: model(image, key=key))(moved, keys[1])
+        return jax.vmap(F.cross_entropy)(scores, batch["label"]).mean()
 
-        gradient = eqx.filter_grad(loss_fn)(model)
-        updates, opt_state = optimiser.update(gradient, opt_state, eqx.filter(model, eqx.is_array))
-        return eqx.apply_updates(model, updates), opt_state
-
-    opt_state = optimiser.init(eqx.filter(model, eqx.is_array))
-    for epoch in range(epochs):
-        order = np.random.default_rng(epoch).permutation(len(images))
-        for i in range(len(images) // 32):
-            rows = order[32 * i : 32 * i + 32]
-            key = jr.fold_in(jr.key(1), epoch * len(images) + i)
-            model, opt_state = step(model, opt_state, images[rows] / scale, train[1][rows], key)
-    logits = jax.vmap(eqx.nn.inference_mode(model))(jnp.asarray(tests / scale))
-    return np.asarray(logits.argmax(axis=1))
+    optimiser = optax.adamw(optax.cosine_decay_schedule(1e-3, epochs * len(loader)), weight_decay=1e-3)
+    state = train.TrainState.start(model, optimiser, keys[4])
+    state, _ = train.fit(state, train.make_step(loss_fn, optimiser), loader, epochs=epochs)
+    return np.asarray(jax.vmap(eqx.nn.inference_mode(state.model))(tests / scale).argmax(axis=1))
 
 
 if __name__ == "__main__":
