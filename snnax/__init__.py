@@ -3,5 +3,6 @@
 import importlib.metadata
 
 from . import functional as functional, snn as snn
+from ._kernels import keep_buffers as keep_buffers, kernels as kernels
 
 __version__ = importlib.metadata.version("snnax")

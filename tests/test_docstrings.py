@@ -16,7 +16,7 @@ from snnax import functional
 from snnax.functional import surrogate
 
 PACKAGES = [
-    *("snnax.snn", "snnax.functional", "snnax.functional.surrogate"),
+    *("snnax", "snnax.snn", "snnax.functional", "snnax.functional.surrogate"),
     *("snnax.data", "snnax.train", "snnax.nir", "snnax.plot"),
 ]
 PUBLIC = {

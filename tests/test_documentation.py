@@ -98,6 +98,7 @@ def test_pages_link_to_pages_by_their_file(built):
         ("train.Checkpoints.restore", "snnax.train.Checkpoints.restore"),
         ("snnax.nir.read", "snnax.nir.read"),
         ("snnax.train", "snnax.train"),
+        ("snnax.kernels()", "snnax.kernels"),
         ("eqx.nn.Linear", "equinox.nn.Linear"),
         ("jnp.argmax", "jax.numpy.argmax"),
         ("nir.LIF", None),  # of the package nir

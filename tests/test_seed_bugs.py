@@ -356,6 +356,7 @@ def floor(file):
         "_parameter.py": 0,
         "_files.py": 0,
         "_hdf5.py": 0,
+        "_kernels": 0,
         "functional": 1,
         "snn": 2,
         "data": 3,

@@ -11,6 +11,7 @@ import re
 from docutils import nodes
 from sphinx import addnodes
 
+import snnax
 import snnax.data
 import snnax.functional.surrogate
 import snnax.nir
@@ -49,6 +50,8 @@ def target(code, package=None):
             return owner.__name__
         if name.startswith(prefix + ".") and name[len(prefix) + 1 :].split(".")[0] in public(owner):
             return f"{owner.__name__}.{name[len(prefix) + 1 :]}"
+    if found[1].startswith("snnax.") and name in public(snnax):
+        return f"snnax.{name}"
     if package and name.split(".")[0] in public(package):
         return f"{package.__name__}.{name}"
     first, dot, rest = name.partition(".")

@@ -48,18 +48,19 @@ def decay(
 
 def leaky(v: Array, x: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0) -> Array:
     r"""One step of the filter: $v \leftarrow v_0 + \alpha (v - v_0) + g x$, in the dtype of `v`."""
-    alpha, g, v0 = _acting(decay, gain, rest, v.dtype)
+    alpha, g, v0 = acting_leaky(decay, gain, rest, v.dtype)
     return v0 + alpha * (v - v0) + g * x
 
 
 def leaky_over_time(v: Array, xs: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0) -> Array:
     """What `leaky` gives after every step, `(time, ...)`, by an associative scan."""
-    alpha, g, v0 = _acting(decay, gain, rest, v.dtype)
+    alpha, g, v0 = acting_leaky(decay, gain, rest, v.dtype)
     drive = g * xs
     return v0 + associative(constant(alpha, drive), drive, v - v0)
 
 
-def _acting(decay: Parameter, gain: Gain, rest: Parameter, dtype) -> tuple[Array, Array, Array]:
+def acting_leaky(decay: Parameter, gain: Gain, rest: Parameter, dtype) -> tuple[Array, Array, Array]:
+    """The decay, the gain and the rest that act."""
     alpha = acting(decay, dtype, DECAY)
     return alpha, acting_gain(gain, alpha), acting(rest, dtype)
 

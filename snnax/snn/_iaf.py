@@ -8,6 +8,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import DECAY, acting, as_parameter, parameter
 from ._filter import Gain, Parameter, UnityGain, as_decays, as_gains, leaky, leaky_over_time, split
+from ._leaky_loop import firing_loop, leaky_loop
 from ._lif import PotentialState, SynapticState
 from ._linear_scan import associative, constant
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
@@ -17,8 +18,13 @@ def _integrated(v: Array, x: Array, gain: Gain, leak: Parameter) -> Array:
     return v + acting(gain, v.dtype) * x - acting(leak, v.dtype)
 
 
+def _drive(xs: Array, gain: Gain, leak: Parameter) -> Array:
+    """What the potential gains in each step."""
+    return acting(gain, xs.dtype) * xs - acting(leak, xs.dtype)
+
+
 def _integrated_over_time(v: Array, xs: Array, gain: Gain, leak: Parameter) -> Array:
-    drive = acting(gain, v.dtype) * xs - acting(leak, v.dtype)
+    drive = _drive(xs, gain, leak)
     return associative(constant(jnp.ones((), v.dtype), drive), drive, v)
 
 
@@ -79,6 +85,13 @@ class SimpleIAF(SpikingLayer):
         v = _integrated(state.v, in_state_dtype(x, state.v), self.gain, self.leak)
         spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return PotentialState(v, countdown), in_activation_dtype(spike, x)
+
+    def over_time(self, state: PotentialState, xs: Array, *, keys: Array | None = None) -> tuple[PotentialState, Array]:
+        """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
+        done = firing_loop(self, state.v, _drive(xs, self.gain, self.leak), 1.0, 1.0)
+        if done is None:
+            return super().over_time(state, xs, keys=keys)
+        return PotentialState(done[1], None), done[0]
 
     def in_parallel(
         self, state: PotentialState, xs: Array, *, keys: Array | None = None
@@ -144,6 +157,14 @@ class IAF(SpikingLayer):
         v = _integrated(state.v, i, self.gain[0], self.leak)
         spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return SynapticState(v, i, countdown), in_activation_dtype(spike, x)
+
+    def over_time(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
+        """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
+        i = leaky_loop(state.i, xs, self.decay_constants, self.gain[1])
+        done = i if i is None else firing_loop(self, state.v, _drive(i, self.gain[0], self.leak), 1.0, 1.0)
+        if i is None or done is None:
+            return super().over_time(state, xs, keys=keys)
+        return SynapticState(done[1], i[-1], None), done[0]
 
     def in_parallel(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
         """All steps at once, as `over_time`; see `snn.Associative`."""

@@ -9,6 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 from .._parameter import DECAY, as_parameter, parameter
 from ._filter import Gain, Parameter, as_decays, as_gains, leaky, leaky_over_time, split
 from ._layer import StatefulLayer
+from ._leaky_loop import leaky_loop
 from ._spiking import InitFn, as_init_fn, in_activation_dtype, in_state_dtype, init_potential
 
 
@@ -80,6 +81,13 @@ class SimpleLI(StatefulLayer):
         v = leaky(state.v, in_state_dtype(x, state.v), self.decay_constants, self.gain, self.rest)
         return IntegratorState(v), in_activation_dtype(v, x)
 
+    def over_time(
+        self, state: IntegratorState, xs: Array, *, keys: Array | None = None
+    ) -> tuple[IntegratorState, Array]:
+        """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
+        v = leaky_loop(state.v, xs, self.decay_constants, self.gain, self.rest)
+        return super().over_time(state, xs, keys=keys) if v is None else (IntegratorState(v[-1]), v)
+
     def in_parallel(
         self, state: IntegratorState, xs: Array, *, keys: Array | None = None
     ) -> tuple[IntegratorState, Array]:
@@ -145,6 +153,16 @@ class LI(StatefulLayer):
         i = leaky(state.i, in_state_dtype(x, state.i), self.decay_constants[1], self.gain[1])
         v = leaky(state.v, i, self.decay_constants[0], self.gain[0], self.rest)
         return SynapticIntegratorState(v, i), in_activation_dtype(v, x)
+
+    def over_time(
+        self, state: SynapticIntegratorState, xs: Array, *, keys: Array | None = None
+    ) -> tuple[SynapticIntegratorState, Array]:
+        """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
+        i = leaky_loop(state.i, xs, self.decay_constants[1], self.gain[1])
+        v = i if i is None else leaky_loop(state.v, i, self.decay_constants[0], self.gain[0], self.rest)
+        if i is None or v is None:
+            return super().over_time(state, xs, keys=keys)
+        return SynapticIntegratorState(v[-1], i[-1]), v
 
     def in_parallel(
         self, state: SynapticIntegratorState, xs: Array, *, keys: Array | None = None

@@ -10,6 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import DECAY, POSITIVE, as_parameter, parameter
 from ._filter import Gain, Parameter, as_decays, as_gains, decay, leaky, leaky_over_time, split
+from ._leaky_loop import firing_loop, leaky_loop
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
 
 
@@ -115,6 +116,13 @@ class SimpleLIF(SpikingLayer):
         spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return PotentialState(v, countdown), in_activation_dtype(spike, x)
 
+    def over_time(self, state: PotentialState, xs: Array, *, keys: Array | None = None) -> tuple[PotentialState, Array]:
+        """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
+        done = firing_loop(self, state.v, xs, self.decay_constants, self.gain, self.rest)
+        if done is None:
+            return super().over_time(state, xs, keys=keys)
+        return PotentialState(done[1], None), done[0]
+
     def in_parallel(
         self, state: PotentialState, xs: Array, *, keys: Array | None = None
     ) -> tuple[PotentialState, Array]:
@@ -184,6 +192,14 @@ class LIF(SpikingLayer):
         v = leaky(state.v, i, self.decay_constants[0], self.gain[0], self.rest)
         spike, v, countdown = self.fire(v, state.v, state.countdown, key=key)
         return SynapticState(v, i, countdown), in_activation_dtype(spike, x)
+
+    def over_time(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
+        """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
+        i = leaky_loop(state.i, xs, self.decay_constants[1], self.gain[1])
+        done = i if i is None else firing_loop(self, state.v, i, self.decay_constants[0], self.gain[0], self.rest)
+        if i is None or done is None:
+            return super().over_time(state, xs, keys=keys)
+        return SynapticState(done[1], i[-1], None), done[0]
 
     def in_parallel(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
         """All steps at once, as `over_time`; see `snn.Associative`."""

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from .._kernels import using, wanted
 from ._layer import StatefulLayer, unroll
 from ._node import Composite, Nest, one_step, over_steps
 
@@ -37,17 +38,17 @@ def scan(step: Callable, children: PyTree, carry: PyTree, xs: PyTree) -> tuple[P
         filled = dict(enumerate(rest)) | dict(zip(places, layers, strict=True))
         return jax.tree.unflatten(treedef, filled.values())
 
-    return _scan(layers, (rest, carry, xs), step=step, put=put)
+    return _scan(layers, (rest, carry, xs), step=step, put=put, kernels=wanted())
 
 
 @eqx.filter_custom_jvp
-def _scan(layers, others, *, step, put):
+def _scan(layers, others, *, step, put, kernels):
     rest, carry, xs = others
     children = put(layers, rest)
     return jax.lax.scan(lambda carry, x: step(children, carry, x), carry, xs, unroll=unroll())
 
 
-def _scan_jvp(primals, tangents, *, step, put):
+def _scan_jvp(primals, tangents, *, step, put, kernels):
     layers, others = primals
     layer_tangents, other_tangents = tangents
     moving_layers, still_layers = eqx.partition(layers, _moving(layer_tangents))
@@ -74,7 +75,8 @@ def _scan_jvp(primals, tangents, *, step, put):
         each = zip(eqx.combine(moving_layers, still_layers), given, strict=True)
         return [over_steps(layer, x, key) for layer, (x, key) in each]
 
-    _, error_tangents = jax.jvp(outputs, (moving_layers,), (layer_tangents,))
+    with using(kernels):
+        _, error_tangents = jax.jvp(outputs, (moving_layers,), (layer_tangents,))
     return eqx.combine(results, aux), linear(other_tangents, error_tangents)
 
 

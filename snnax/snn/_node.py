@@ -19,7 +19,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._collect import Emission, wants_states
 from ._layer import StatefulLayer, name_of, unroll
-from ._product import convolve, is_convolution, is_matrix, multiply
+from ._product import convolve, convolve_all, is_convolution, is_matrix, multiply
 
 
 class Composite(eqx.Module):
@@ -307,7 +307,7 @@ def over_steps(child: Any, xs: Any, keys: Array | None) -> Array:
     if is_matrix(child):
         return multiply(child, xs)
     if is_convolution(child):
-        return jax.lax.map(lambda x: convolve(child, x), xs)
+        return convolve_all(child, xs)
     return jax.vmap(lambda x, key: call(child, x, key))(xs, keys)
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from .._kernels import using
 from ._collect import update
 from ._layer import name_of, unroll
 from ._node import Composite, refuse_pieces
@@ -71,8 +72,11 @@ class StepByStep(AbstractPlan):
 class LayerByLayer(AbstractPlan):
     """Each layer over all time before the next: layers without state run once on all steps, neurons scan alone.
 
-    A matrix product or a convolution over all steps at once is faster than one for each step, most of all on a GPU.
+    A matrix product or a convolution over all steps at once is faster than one for each step, most of all on a GPU. On
+    a CPU the kernels that `snnax.kernels()` lists take part; `snn.LayerByLayer(kernels=False)` leaves them out.
     """
+
+    kernels: bool = eqx.field(static=True, default=True)
 
     def run(
         self,
@@ -83,7 +87,8 @@ class LayerByLayer(AbstractPlan):
         request: PyTree,
         accumulators: list,
     ) -> tuple[PyTree, list, list]:
-        states, _, emissions = container.sweep(states, xs, keys, request)
+        with using(self.kernels):
+            states, _, emissions = container.sweep(states, xs, keys, request)
         accumulators, kept = update(request, accumulators, emissions)
         return states, accumulators, kept
 
@@ -97,12 +102,13 @@ class Chunked(AbstractPlan):
 
     `snn.Chunked()` takes chunks of about $\sqrt T$ steps: of the number within a factor of 2 of it that divides $T$ and
     is nearest, so that all chunks are alike and compiled once. `snn.Chunked(n)` takes `n` steps; the last chunk may be
-    shorter.
+    shorter. `kernels` is that of `snn.LayerByLayer`.
 
     Source: T. Chen et al. 2016, arXiv:1604.06174; A. Griewank and A. Walther 2000, doi:10.1145/347837.347846.
     """
 
     steps: int | None = eqx.field(static=True, default=None)
+    kernels: bool = eqx.field(static=True, default=True, kw_only=True)
 
     def __check_init__(self):
         n = self.steps
@@ -126,7 +132,7 @@ class Chunked(AbstractPlan):
         @eqx.filter_checkpoint(prevent_cse=False)
         def chunk(dynamic, carry, get):
             xs, keys = get()
-            states, accumulators, kept = LayerByLayer().run(
+            states, accumulators, kept = LayerByLayer(self.kernels).run(
                 eqx.combine(dynamic, static), carry[0], xs, keys, request, carry[1]
             )
             return (states, accumulators), kept

@@ -4,8 +4,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array
+
+from .. import _kernels as kernels
 
 
 def is_matrix(layer: eqx.Module) -> bool:
@@ -14,12 +15,12 @@ def is_matrix(layer: eqx.Module) -> bool:
 
 
 def multiply(layer: eqx.nn.Linear, xs: Array) -> Array:
-    """A linear layer on `xs` of shape `(time, in_features)`, as `xs @ W.T`.
+    """A linear layer on `xs` of shape `(time, in_features)`, as `xs @ W.T`, which a kernel may do.
 
     Mapped over steps, the layer's own `W @ x` leaves a result that must be transposed, which takes XLA on a CPU as long
     as the product.
     """
-    outs = xs @ layer.weight.T
+    outs = kernels.spike_product(xs, layer.weight.T)
     return outs if layer.bias is None else outs + layer.bias
 
 
@@ -40,21 +41,15 @@ def is_convolution(layer: Any) -> bool:
     )
 
 
-@eqx.filter_checkpoint(prevent_cse=False)
 def convolve(layer: eqx.nn.Conv2d, x: Array) -> Array:
-    """A convolution of `x` of shape `(channels, height, width)`, as one product for each row of the kernel.
+    """A convolution of one image, `(channels, height, width)`."""
+    return _with_bias(layer, kernels.convolve(x, layer.weight, layer.stride, layer.padding))
 
-    The backward pass gathers again what is multiplied. For many steps one after the other, so that it stays in the
-    cache.
-    """
-    _, _, height, width = layer.weight.shape
-    down, right = layer.stride
-    padding: Any = layer.padding
-    x = jnp.pad(jnp.moveaxis(x, 0, -1), (*padding, (0, 0)))
-    rows, columns = (x.shape[0] - height) // down + 1, (x.shape[1] - width) // right + 1
-    shifted = [x[:, i : i + right * (columns - 1) + 1 : right] for i in range(width)]
-    windows = jnp.concatenate(shifted, axis=-1)  # (height, columns, kernel columns x channels)
-    kernels = layer.weight.transpose(2, 3, 1, 0).reshape(height, windows.shape[-1], -1)
-    out = sum(windows[i : i + down * (rows - 1) + 1 : down] @ kernel for i, kernel in enumerate(kernels))
-    out = jnp.moveaxis(out, -1, 0)
+
+def convolve_all(layer: eqx.nn.Conv2d, xs: Array) -> Array:
+    """A convolution of the images of all steps, `(time, channels, height, width)`, which a kernel may do."""
+    return _with_bias(layer, kernels.spike_convolution(xs, layer.weight, layer.stride, layer.padding))
+
+
+def _with_bias(layer: eqx.nn.Conv2d, out: Array) -> Array:
     return out if layer.bias is None else out + layer.bias

@@ -1,0 +1,198 @@
+r"""The loop over time of leaky neurons that fire.
+
+$$v_t = v_0 + \alpha\,(p_{t-1} - v_0) + g\,x_t$$
+
+`neuron_loop` gives the potentials $v_t$ before the reset; $p_t$ is $v_t$ where $v_t < \theta$, and else what the reset
+makes of it: a value $c$, $v_t - \theta$, or $v_t$. The spike that resets passes no gradient. All else follows from
+$v_t$ entry by entry, in plain JAX: spikes, the surrogate's gradient, the state after the last step.
+
+What moves with the potentials is a linear recurrence, $\dot v_t = u_t + \alpha k_{t-1} \dot v_{t-1}$, with $k_t = 0$
+after a spike that resets to a value and 1 otherwise; its transpose is the same one backwards. All loops are compiled,
+and where spikes gate what moves, it keeps $v$, and else nothing.
+"""
+
+import enum
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array
+
+from ._library import eagerly
+
+SMALL = 2**16
+"""The number of steps of all neurons together below which the kernel is not worth its call."""
+
+
+class Kind(enum.IntEnum):
+    """What a spike does to the potential: nothing, a reset to a value, or a subtraction of the threshold."""
+
+    NONE = 0
+    TO_VALUE = 1
+    SUBTRACT = 2
+
+
+def neuron_loop(kind: Kind, xs: Array, v: Array, alpha: Any, gain: Any, rest: Any, theta: Any, value: Any) -> Array:
+    """The potentials before the reset.
+
+    **Arguments:** `xs`: `(time, *shape)`; `v`: the potential after the step before, `(*shape,)`; all others broadcast
+    to `shape`. **Returns:** `(1, time, neurons)`, as it is kept for the backward pass: reshape it where it is used.
+    """
+    flat = [
+        jnp.broadcast_to(one, v.shape).astype(xs.dtype).reshape(1, math.prod(v.shape))
+        for one in (v, alpha, gain, rest, theta, value)
+    ]
+    return _potentials.bind(xs.reshape(1, xs.shape[0], math.prod(v.shape)), *flat, reset=int(kind))
+
+
+# The twins in plain JAX. Examples come first, then time, then neurons.
+
+
+def plain_potentials(x, v0, alpha, gain, rest, theta, value, *, reset: int) -> Array:
+    def step(state, x):
+        v = rest + alpha * (state - rest) + gain * x
+        after = {Kind.NONE: v, Kind.TO_VALUE: value, Kind.SUBTRACT: v - theta}[Kind(reset)]
+        return jnp.where(v >= theta, after, v), v
+
+    state = jnp.broadcast_to(v0, (x.shape[0], x.shape[2]))
+    return jnp.moveaxis(jax.lax.scan(step, state, jnp.moveaxis(x, 1, 0))[1], 0, 1)
+
+
+def plain_moved(u, alpha, *gate, backwards: bool) -> Array:
+    keeps = _keeps(u, gate)
+
+    def step(state, given):
+        u, keeps = given
+        if backwards:
+            state = u + alpha * keeps * state
+            return state, state
+        return keeps * (u + alpha * state), u + alpha * state
+
+    given = jnp.moveaxis(u, 1, 0), jnp.moveaxis(keeps, 1, 0)
+    _, out = jax.lax.scan(step, jnp.zeros_like(u[:, 0]), given, reverse=backwards)
+    return jnp.moveaxis(out, 0, 1)
+
+
+def _keeps(u: Array, gate: Sequence[Array]) -> Array:
+    """0 after a spike that resets to a value, and 1 otherwise."""
+    if not gate:
+        return jnp.ones_like(u)
+    v, theta = gate
+    return (v < theta[:, None]).astype(u.dtype)
+
+
+def _primitive(name: str, plain: Callable) -> Primitive:
+    primitive = Primitive(name)
+
+    def compiled(*args, **options):
+        if args[0].size < SMALL:
+            return plain(*args, **options)
+        shape = jax.ShapeDtypeStruct(args[0].shape, args[0].dtype)
+        attributes = {key: value if isinstance(value, bool) else np.int64(value) for key, value in options.items()}
+        return jax.ffi.ffi_call(name, shape)(*args, **attributes)
+
+    primitive.def_abstract_eval(lambda x, *others, **options: ShapedArray(x.shape, x.dtype))
+    primitive.def_impl(lambda *args, **options: eagerly(primitive, plain, args, options))
+    mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=False))
+    mlir.register_lowering(primitive, mlir.lower_fun(compiled, multiple_results=False), platform="cpu")
+    batching.primitive_batchers[primitive] = lambda args, axes, **options: _batched(primitive, args, axes, **options)
+    return primitive
+
+
+def _batched(primitive: Primitive, args, axes, **options):
+    """Examples of examples are examples. What all share stays one row."""
+    size = next(arg.shape[axis] for arg, axis in zip(args, axes, strict=True) if axis is not None)
+    examples = max(
+        arg.shape[0 if axis is None else 1 if axis == 0 else 0] for arg, axis in zip(args, axes, strict=True)
+    )
+
+    def rows(arg, axis, must):
+        if axis is None and arg.shape[0] == 1 and not must:
+            return arg
+        arg = jnp.broadcast_to(arg, (size, *arg.shape)) if axis is None else jnp.moveaxis(arg, axis, 0)
+        arg = jnp.broadcast_to(arg, (size, examples, *arg.shape[2:]))
+        return arg.reshape(-1, *arg.shape[2:])
+
+    flat = [rows(arg, axis, arg.ndim - (axis is not None) == 3) for arg, axis in zip(args, axes, strict=True)]
+    out = primitive.bind(*flat, **options)
+    return out.reshape(size, examples, *out.shape[1:]), 0
+
+
+_potentials = _primitive("snnax_neuron_loop", plain_potentials)
+_moved = _primitive("snnax_moved_loop", plain_moved)
+_gated = _primitive("snnax_gated_loop", plain_moved)
+
+
+def _potentials_jvp(primals, tangents, *, reset: int):
+    x, v0, alpha, gain, rest, theta, value = primals
+    v = _potentials.bind(*primals, reset=reset)
+    dx, dv0, d_alpha, d_gain, d_rest, d_theta, d_value = (
+        None if type(tangent) is ad.Zero else tangent for tangent in tangents
+    )
+    row = lambda values: values[:, None]  # noqa: E731
+    spikes = v >= row(theta)
+    after = {Kind.NONE: v, Kind.TO_VALUE: row(value), Kind.SUBTRACT: v - row(theta)}[Kind(reset)]
+    first = jnp.broadcast_to(row(v0), v[:, :1].shape)
+    before = jnp.concatenate([first, jnp.where(spikes, after, v)[:, :-1]], axis=1)
+    d_after = {Kind.NONE: None, Kind.TO_VALUE: d_value, Kind.SUBTRACT: None if d_theta is None else -d_theta}[
+        Kind(reset)
+    ]
+    parts = []
+    if dx is not None:
+        parts.append(row(gain) * dx)
+    if d_gain is not None:
+        parts.append(row(d_gain) * x)
+    if d_alpha is not None:
+        parts.append(row(d_alpha) * (before - row(rest)))
+    if d_rest is not None:
+        parts.append(jnp.broadcast_to(row(d_rest * (1 - alpha)), v.shape))
+    if d_after is not None:
+        fired = jnp.concatenate([jnp.zeros_like(v[:, :1]), spikes[:, :-1].astype(v.dtype)], axis=1)
+        parts.append(fired * row(alpha * d_after))
+    if dv0 is not None:
+        parts.append(jnp.zeros_like(v).at[:, 0].set(jnp.broadcast_to(alpha * dv0, v[:, 0].shape)))
+    if not parts:
+        return v, jnp.zeros_like(v)
+    u = sum(parts[1:], parts[0])
+    if reset == Kind.TO_VALUE:
+        return v, _gated.bind(u, alpha, v, theta, backwards=False)
+    return v, _moved.bind(u, alpha, backwards=False)
+
+
+def _linear(primitive: Primitive) -> None:
+    """Derivatives of `_moved` and `_gated`: what they are linear in moves them; decays act on every step; and where
+    spikes gate, the potentials tell only where they were.
+    """
+
+    def jvp(primals, tangents, *, backwards: bool):
+        u, alpha, *gate = primals
+        du, d_alpha, *_ = tangents
+        out = primitive.bind(*primals, backwards=backwards)
+        parts = [] if type(du) is ad.Zero else [du]
+        if type(d_alpha) is not ad.Zero:
+            keeps, zero = _keeps(u, gate), jnp.zeros_like(out[:, :1])
+            if backwards:
+                carried = keeps * jnp.concatenate([out[:, 1:], zero], axis=1)
+            else:
+                carried = jnp.concatenate([zero, (keeps * out)[:, :-1]], axis=1)
+            parts.append(d_alpha[:, None] * carried)
+        if not parts:
+            return out, jnp.zeros_like(out)
+        return out, primitive.bind(sum(parts[1:], parts[0]), alpha, *gate, backwards=backwards)
+
+    def transpose(error, u, alpha, *gate, backwards: bool):
+        return primitive.bind(error, alpha, *gate, backwards=not backwards), None, *(None for _ in gate)
+
+    ad.primitive_jvps[primitive] = jvp
+    ad.primitive_transposes[primitive] = transpose
+
+
+ad.primitive_jvps[_potentials] = _potentials_jvp
+_linear(_moved)
+_linear(_gated)

@@ -1,0 +1,140 @@
+// The compiled loops on arrays of their exact sizes, for sanitizers: every shape at the edges of blocks, against plain
+// loops. Built and run by test_kernels_in_cpp.py.
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+
+#include "neuron_loop.cc"
+#include "spike_convolution.cc"
+#include "spike_product.cc"
+
+using namespace snnax;
+
+std::mt19937 engine(0);
+
+std::unique_ptr<float[]> numbers(int64_t count, float share = 1.0f) {
+  std::unique_ptr<float[]> out(new float[count]);
+  std::uniform_real_distribution<float> uniform(0.0f, 1.0f);
+  for (int64_t i = 0; i < count; ++i) out[i] = uniform(engine) < share ? uniform(engine) - 0.3f : 0.0f;
+  return out;
+}
+
+void expect(bool holds, const char* what, int64_t n, int64_t m) {
+  if (holds) return;
+  std::printf("%s is wrong for %ld by %ld\n", what, static_cast<long>(n), static_cast<long>(m));
+  std::exit(1);
+}
+
+void products(int64_t n, int64_t m, float share) {
+  auto x = numbers(n, share), w = numbers(n * m), g = numbers(m), out = numbers(m), sums = numbers(n * m);
+  std::unique_ptr<Entry[]> entries(new Entry[n + 1]);
+  const int64_t count = entries_of(x.get(), n, entries.get());
+  expect(count == count_of(x.get(), n), "count", n, m);
+  gather(entries.get(), count, w.get(), m, out.get());
+  std::unique_ptr<float[]> before(new float[n * m]);
+  std::copy_n(sums.get(), n * m, before.get());
+  for (int64_t low = 0; low < m; low += kWidth) {
+    scatter(entries.get(), count, g.get() + low, std::min(kWidth, m - low), m, sums.get() + low);
+  }
+  for (int64_t c = 0; c < m; ++c) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      sum += static_cast<double>(x[i]) * w[i * m + c];
+      expect(std::abs(sums[i * m + c] - (before[i * m + c] + x[i] * g[c])) < 1e-5, "scatter", n, m);
+    }
+    expect(std::abs(sum - out[c]) < 1e-4, "gather", n, m);
+  }
+}
+
+template <Reset reset>
+void loops(int64_t steps, int64_t n) {
+  const int64_t stride = n + 3;
+  auto x = numbers((steps - 1) * stride + n), out = numbers((steps - 1) * stride + n);
+  auto alpha = numbers(n), gain = numbers(n), rest = numbers(n), theta = numbers(n), value = numbers(n), state = numbers(n);
+  std::unique_ptr<double[]> v(new double[n]);
+  std::copy_n(state.get(), n, v.get());
+  const Neurons of = {alpha.get(), gain.get(), rest.get(), theta.get(), value.get()};
+  forward<reset>(x.get(), of, steps, stride, n, state.get(), out.get());
+  for (int64_t t = 0; t < steps; ++t) {
+    for (int64_t j = 0; j < n; ++j) {
+      v[j] = rest[j] + static_cast<double>(alpha[j]) * (v[j] - rest[j]) + static_cast<double>(gain[j]) * x[t * stride + j];
+      expect(std::abs(v[j] - out[t * stride + j]) < 1e-4, "forward", steps, n);
+      if (reset != kNone && out[t * stride + j] >= theta[j]) v[j] = reset == kToValue ? value[j] : v[j] - theta[j];
+    }
+  }
+  for (bool backwards : {false, true}) {
+    std::unique_ptr<float[]> moving(new float[n]()), moved_by(new float[(steps - 1) * stride + n]());
+    const auto run = reset == kToValue ? (backwards ? moved<false, true> : moved<false, false>)
+                                       : (backwards ? moved<true, true> : moved<true, false>);
+    run(x.get(), out.get(), alpha.get(), theta.get(), steps, stride, n, moving.get(), moved_by.get());
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t i = 0; i < steps; ++i) {
+        const int64_t at = (backwards ? steps - 1 - i : i) * stride + j;
+        const int64_t gate = backwards ? at : at - stride;
+        const bool cut = reset == kToValue && gate >= 0 && out[gate] >= theta[j];
+        sum = x[at] + (cut ? 0.0 : alpha[j] * sum);
+        expect(std::abs(sum - moved_by[at]) < 1e-4, "moved", steps, n);
+      }
+    }
+  }
+}
+
+void convolutions(Shape s) {
+  s.out_height = (s.height + 2 * s.top - s.kernel_height) / s.down + 1;
+  s.out_width = (s.width + 2 * s.left - s.kernel_width) / s.right + 1;
+  const int64_t kernel = s.kernel_height * s.kernel_width, places = s.out_height * s.out_width;
+  auto image = numbers(s.channels * s.height * s.width, 0.4f), w = numbers(s.channels * kernel * s.out);
+  auto out = numbers(places * s.out), g = numbers(places * s.out);
+  std::unique_ptr<float[]> sums(new float[s.channels * kernel * s.out]());
+  std::unique_ptr<double[]> expected(new double[places * s.out]()), gradient(new double[s.channels * kernel * s.out]());
+  convolve(image.get(), w.get(), s, out.get());
+  for (int64_t c = 0; c < s.channels; ++c) {
+    weigh(image.get() + c * s.height * s.width, g.get(), s, sums.get() + c * kernel * s.out);
+    for (int64_t p = 0; p < places; ++p) {
+      for (int64_t k = 0; k < kernel; ++k) {
+        const int64_t y = p / s.out_width * s.down + k / s.kernel_width - s.top;
+        const int64_t x = p % s.out_width * s.right + k % s.kernel_width - s.left;
+        if (y < 0 || y >= s.height || x < 0 || x >= s.width) continue;
+        for (int64_t o = 0; o < s.out; ++o) {
+          const float value = image[(c * s.height + y) * s.width + x];
+          expected[p * s.out + o] += value * w[(c * kernel + k) * s.out + o];
+          gradient[(c * kernel + k) * s.out + o] += value * g[p * s.out + o];
+        }
+      }
+    }
+  }
+  for (int64_t i = 0; i < places * s.out; ++i) expect(std::abs(out[i] - expected[i]) < 1e-4, "convolve", s.height, s.out);
+  for (int64_t i = 0; i < s.channels * kernel * s.out; ++i) {
+    expect(std::abs(sums[i] - gradient[i]) < 1e-4, "weigh", s.height, s.out);
+  }
+}
+
+int main() {
+  for (int64_t out : {1, 8, 11}) {
+    for (int64_t pad : {0, 2}) {
+      for (int64_t stride : {1, 2, 3}) {
+        convolutions({1, 5, 6, 1, 1, stride, 1, pad, 0, 0, 0, out});
+        convolutions({3, 7, 5, 3, 5, stride, stride, pad, pad, 0, 0, out});
+        convolutions({2, 9, 8, 4, 2, 1, stride, 0, pad, 0, 0, out});
+      }
+    }
+  }
+
+  for (int64_t n : {1, 2, 15, 16, 17, 33}) {
+    for (int64_t m : {1, 7, 63, 64, 65, 130}) {
+      for (float share : {0.0f, 0.1f, 1.0f}) products(n, m, share);
+    }
+  }
+  for (int64_t steps : {1, 2, 9}) {
+    for (int64_t n : {1, 8, 31, 1024}) {
+      loops<kNone>(steps, n);
+      loops<kToValue>(steps, n);
+      loops<kSubtract>(steps, n);
+    }
+  }
+  std::puts("all equal");
+}
