@@ -58,18 +58,22 @@ def test_the_environment_turns_kernels_off():
 
 
 FAULTS = """
-import resource, sys
-import jax, jax.numpy as jnp
+import ctypes, resource, sys
 import snnax
 if len(sys.argv) > 1:
     snnax.keep_buffers()
-double = jax.jit(lambda x: 2 * x)
-x = jnp.ones((16, 2**20))  # 64 MiB
-for _ in range(12):
-    double(x).block_until_ready()
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+library.free.argtypes = [ctypes.c_void_p]
+def touch():
+    buffer = ctypes.c_void_p(library.malloc(ctypes.c_size_t(2**26)))
+    library.memset(buffer, 1, ctypes.c_size_t(2**26))
+    library.free(buffer)
+for _ in range(2):
+    touch()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
-    double(x).block_until_ready()
+    touch()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
