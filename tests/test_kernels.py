@@ -147,6 +147,16 @@ def test_products_of_spikes_have_the_derivatives_of_products(density):
         close(*results)
 
 
+@compiled
+def test_products_and_convolutions_of_nothing_are_empty():
+    out = jax.vmap(_kernels.spike_product, (0, None))(jnp.zeros((2, 0, 3)), jnp.zeros((3, 40)))
+    assert out.shape == (2, 0, 40)
+    assert _kernels.spike_product(jnp.zeros((2, 5, 0)), jnp.zeros((0, 40))).shape == (2, 5, 40)
+    images, w = jnp.zeros((2, 0, 1, 4, 4)), jnp.zeros((8, 1, 2, 2))
+    convolution = jax.vmap(lambda x: _kernels.spike_convolution(x, w, (1, 1), ((0, 0), (0, 0))))
+    assert convolution(images).shape == (2, 0, 8, 3, 3)
+
+
 def test_a_batch_that_shares_its_weights_has_one_product_for_their_gradient():
     x, w = spikes(jr.key(0), (3, 20, 30), 0.1), jr.normal(jr.key(1), (30, 40))
     grad = jax.grad(lambda w: jnp.sum(jax.vmap(lambda x: spike_product._product.bind(x, w) ** 2)(x)))

@@ -13,12 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import ShapedArray
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching
 from jaxtyping import Array
 
-from ._library import eagerly, wanted
+from ._bilinear import bilinear
+from ._library import wanted
 
 FEW = 0.2
 """The share of entries that are not zero up to which they are visited one by one. Measured by
@@ -31,6 +30,9 @@ CHANNELS = 8
 """The number of output channels below which it is not, either."""
 
 Pair = tuple[int, ...]
+TOGETHER = 16
+"""The number of images that are convolved together in plain JAX."""
+
 Padding = Any  # a pair of zeros before and after, for each axis of space
 
 
@@ -39,7 +41,7 @@ def spike_convolution(xs: Array, w: Array, stride: Pair, padding: Padding) -> Ar
 
     **Returns:** `(..., out, height, width)`.
     """
-    images = xs.reshape(-1, *xs.shape[-3:])
+    images = xs.reshape(math.prod(xs.shape[:-3]), *xs.shape[-3:])
     if wanted() and xs.dtype == w.dtype == jnp.float32 and w.shape[0] >= CHANNELS:
         out = _convolution.bind(images, w, stride=tuple(stride), padding=tuple(map(tuple, padding)))
     else:
@@ -72,7 +74,11 @@ def convolve(x: Array, w: Array, stride: Pair, padding: Padding) -> Array:
 
 def dense_convolution(x: Array, w: Array, *, stride: Pair, padding: Padding) -> Array:
     """The twin of the kernel in plain JAX: so many images at a time as stay in the cache."""
-    return jax.lax.map(lambda x: convolve(x, w, stride, padding), x, batch_size=min(16, max(len(x), 1)))
+
+    def one(x):
+        return convolve(x, w, stride, padding)
+
+    return jax.vmap(one)(x) if len(x) <= TOGETHER else jax.lax.map(one, x, batch_size=TOGETHER)
 
 
 def dense_weight_gradient(x: Array, g: Array, *, stride: Pair, padding: Padding, kernel: Any) -> Array:
@@ -109,7 +115,7 @@ def _choice(kernel: Callable, dense: Callable, x: Array, other: Array, multiplic
     if multiplications < SMALL:
         return dense(x, other)
     share = jax.ffi.ffi_call("snnax_share", jax.ShapeDtypeStruct((), jnp.float32))
-    return jax.lax.cond(share(x.reshape(len(x), -1)) <= FEW, kernel, dense, x, other)
+    return jax.lax.cond(share(x.reshape(len(x), math.prod(x.shape[1:]))) <= FEW, kernel, dense, x, other)
 
 
 def _attributes(stride, padding) -> dict[str, Any]:
@@ -117,38 +123,11 @@ def _attributes(stride, padding) -> dict[str, Any]:
     return {name: np.int64(value) for name, value in zip(("down", "right", "top", "left"), values, strict=True)}
 
 
-def _primitive(name: str, dense: Callable, on_cpu: Callable) -> Primitive:
-    primitive = Primitive(name)
-
-    def shape(x, other, **options):
-        args = (jax.ShapeDtypeStruct(one.shape, one.dtype) for one in (x, other))
-        out = jax.eval_shape(functools.partial(dense, **options), *args)
-        return ShapedArray(out.shape, out.dtype)
-
-    primitive.def_abstract_eval(shape)
-    primitive.def_impl(lambda *args, **options: eagerly(primitive, dense, args, options))
-    mlir.register_lowering(primitive, mlir.lower_fun(dense, multiple_results=False))
-    mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=False), platform="cpu")
-    return primitive
+_convolution = bilinear("spike_convolution", dense_convolution, _convolution_on_cpu)
+_weight_gradient = bilinear("spike_weight_gradient", dense_weight_gradient, _weight_gradient_on_cpu)
 
 
-_convolution = _primitive("spike_convolution", dense_convolution, _convolution_on_cpu)
-_weight_gradient = _primitive("spike_weight_gradient", dense_weight_gradient, _weight_gradient_on_cpu)
-
-
-# Derivatives, as for products.
-
-
-def _derivative(primitive: Primitive, dense: Callable) -> Callable:
-    def jvp(primals, tangents, **options):
-        x, other = primals
-        dx, d_other = tangents
-        parts = [] if type(d_other) is ad.Zero else [primitive.bind(x, d_other, **options)]
-        parts += [] if type(dx) is ad.Zero else [dense(dx, other, **options)]
-        out = primitive.bind(x, other, **options)
-        return out, sum(parts[1:], parts[0]) if parts else jnp.zeros_like(out)
-
-    return jvp
+# Each is linear in its second argument, and the transpose of the other there.
 
 
 def _transposed_convolution(error, x, w, **options):
@@ -159,8 +138,6 @@ def _transposed_weight_gradient(error, x, g, *, kernel, **options):
     return None, _convolution.bind(x, error, **options)
 
 
-ad.primitive_jvps[_convolution] = _derivative(_convolution, dense_convolution)
-ad.primitive_jvps[_weight_gradient] = _derivative(_weight_gradient, dense_weight_gradient)
 ad.primitive_transposes[_convolution] = _transposed_convolution
 ad.primitive_transposes[_weight_gradient] = _transposed_weight_gradient
 
@@ -173,7 +150,7 @@ def _batched_convolution(args, axes, **options):
     if w_axis is not None:
         return jax.vmap(functools.partial(dense_convolution, **options), in_axes=axes)(x, w), 0
     x = jnp.moveaxis(x, x_axis, 0)
-    out = _convolution.bind(x.reshape(-1, *x.shape[2:]), w, **options)
+    out = _convolution.bind(x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), w, **options)
     return out.reshape(*x.shape[:2], *out.shape[1:]), 0
 
 

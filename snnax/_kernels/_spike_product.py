@@ -8,16 +8,16 @@ Of JAX it takes a primitive of its own, so that the gradient of weights that a b
 examples: a `custom_vjp` under `vmap` would make one for each.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching
 from jaxtyping import Array
 
-from ._library import eagerly, wanted
+from ._bilinear import bilinear
+from ._library import wanted
 
 FEW, FEW_FOR_WEIGHTS = 0.2, 0.1
 """The shares of entries that are not zero up to which they are multiplied one by one: forward, and for the gradient of
@@ -34,7 +34,8 @@ def spike_product(xs: Array, w: Array) -> Array:
     """`xs @ w`. **Arguments:** `xs`: `(..., n)`, perhaps mostly zeros; `w`: `(n, m)`. **Returns:** `(..., m)`."""
     if not _pays(xs, w):
         return xs @ w
-    return _product.bind(xs.reshape(-1, xs.shape[-1]), w).reshape(*xs.shape[:-1], w.shape[-1])
+    rows = xs.reshape(math.prod(xs.shape[:-1]), xs.shape[-1])
+    return _product.bind(rows, w).reshape(*xs.shape[:-1], w.shape[-1])
 
 
 def _pays(xs: Array, w: Array) -> bool:
@@ -68,42 +69,11 @@ def _choice(name: str, dense: Callable, few: float, x: Array, other: Array) -> A
     return jax.lax.cond(share <= few, kernel, dense, x, other)
 
 
-def _primitive(name: str, dense: Callable, on_cpu: Callable) -> Primitive:
-    primitive = Primitive(name)
-
-    def shape(x, other):
-        out = jax.eval_shape(dense, *(jax.ShapeDtypeStruct(one.shape, one.dtype) for one in (x, other)))
-        return ShapedArray(out.shape, out.dtype)
-
-    primitive.def_abstract_eval(shape)
-    primitive.def_impl(lambda *args, **options: eagerly(primitive, dense, args, options))
-    mlir.register_lowering(primitive, mlir.lower_fun(dense, multiple_results=False))
-    mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=False), platform="cpu")
-    return primitive
+_product = bilinear("spike_product", dense_product, _product_on_cpu)
+_transposed = bilinear("spike_transposed_product", dense_transposed_product, _transposed_product_on_cpu)
 
 
-_product = _primitive("spike_product", dense_product, _product_on_cpu)
-_transposed = _primitive("spike_transposed_product", dense_transposed_product, _transposed_product_on_cpu)
-
-
-# Derivatives. Each of the two is linear in its second argument, and the transpose of the other there. What moves the
-# first argument is as dense as any array.
-
-
-def _derivative(primitive: Primitive, dense: Callable) -> Callable:
-    def jvp(primals, tangents):
-        x, other = primals
-        dx, d_other = tangents
-        parts = [] if type(d_other) is ad.Zero else [primitive.bind(x, d_other)]
-        parts += [] if type(dx) is ad.Zero else [dense(dx, other)]
-        out = primitive.bind(x, other)
-        return out, sum(parts[1:], parts[0]) if parts else jnp.zeros_like(out)
-
-    return jvp
-
-
-ad.primitive_jvps[_product] = _derivative(_product, dense_product)
-ad.primitive_jvps[_transposed] = _derivative(_transposed, dense_transposed_product)
+# Each is linear in its second argument, and the transpose of the other there.
 ad.primitive_transposes[_product] = lambda error, x, w: (None, _transposed.bind(x, error))
 ad.primitive_transposes[_transposed] = lambda error, x, g: (None, _product.bind(x, error))
 
@@ -116,7 +86,7 @@ def _batched_product(args, axes):
     if w_axis is not None:
         return _apart(dense_product, args, axes)
     x = jnp.moveaxis(x, x_axis, 0)
-    out = _product.bind(x.reshape(-1, x.shape[-1]), w)
+    out = _product.bind(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), w)
     return out.reshape(*x.shape[:-1], w.shape[-1]), 0
 
 
