@@ -19,12 +19,7 @@ from ._discretisation import (
 )
 from ._error import NIRExportError as NIRExportError, NIRImportError as NIRImportError
 from ._from_nir import from_nir as from_nir
-from ._pairs import (
-    NotExpressible as NotExpressible,
-    Pair as Pair,
-    Terms as Terms,
-    threshold_from_nir as threshold_from_nir,
-    threshold_to_nir as threshold_to_nir,
-)
+from ._pairs import threshold_from_nir as threshold_from_nir, threshold_to_nir as threshold_to_nir
 from ._reading import read as read
+from ._terms import NotExpressible as NotExpressible, Pair as Pair, Terms as Terms
 from ._to_nir import to_nir as to_nir, write as write

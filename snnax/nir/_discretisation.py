@@ -43,30 +43,28 @@ class ForwardEuler(AbstractDiscretisation):
         return dt / (1 - decay)
 
 
-class ExponentialEuler(AbstractDiscretisation):
-    r"""$\alpha = e^{-dt/\tau}$, $\kappa = 1 - e^{-dt/\tau}$: exact for an input that is constant within a step."""
+class _Exponential(AbstractDiscretisation):
+    r"""A decay of $e^{-dt/\tau}$."""
 
     def decay(self, tau: _Values, dt: float) -> _Values:
         return np.exp(-dt / tau)
-
-    def gain(self, tau: _Values, dt: float) -> _Values:
-        return -np.expm1(-dt / tau)
 
     def tau(self, decay: _Values, dt: float) -> _Values:
         return -dt / np.log(decay)
 
 
-class ImpulseInvariant(AbstractDiscretisation):
+class ExponentialEuler(_Exponential):
+    r"""$\alpha = e^{-dt/\tau}$, $\kappa = 1 - e^{-dt/\tau}$: exact for an input that is constant within a step."""
+
+    def gain(self, tau: _Values, dt: float) -> _Values:
+        return -np.expm1(-dt / tau)
+
+
+class ImpulseInvariant(_Exponential):
     r"""$\alpha = e^{-dt/\tau}$, $\kappa = dt/\tau$: exact for impulses, each of which carries what its step carries.
 
     What Rockpool does with NIR, and Sinabs where its input is scaled by $dt/\tau$.
     """
 
-    def decay(self, tau: _Values, dt: float) -> _Values:
-        return np.exp(-dt / tau)
-
     def gain(self, tau: _Values, dt: float) -> _Values:
         return dt / tau
-
-    def tau(self, decay: _Values, dt: float) -> _Values:
-        return -dt / np.log(decay)

@@ -15,8 +15,9 @@ from ._checking import check_graph
 from ._discretisation import AbstractDiscretisation
 from ._error import NIRImportError, with_place
 from ._feedback import NoNeuron
-from ._pairs import LIMIT, PAIRS, NotExpressible, Pair, Terms, as_terms, nir
+from ._pairs import LIMIT, PAIRS, nir
 from ._reading import read_graph
+from ._terms import NotExpressible, Pair, Terms, as_terms
 from ._timing import has_state, waiting_edges
 
 if TYPE_CHECKING:

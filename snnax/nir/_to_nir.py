@@ -19,8 +19,9 @@ from ._checking import check_graph
 from ._discretisation import AbstractDiscretisation
 from ._error import NIRExportError, NIRImportError, with_place
 from ._feedback import NoNeuron
-from ._pairs import PAIRS, NotExpressible, Pair, Terms, as_terms, nir
+from ._pairs import PAIRS, nir
 from ._rewriting import rewritten
+from ._terms import NotExpressible, Pair, Terms, as_terms
 from ._timing import has_state, waiting_edges
 
 if TYPE_CHECKING:
