@@ -12,6 +12,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from ._straight_through import straight_through
+
 
 class Fixed(eqx.Module):
     """Marks an array as not trained: `snn.LIF([snn.Fixed(jnp.full((128,), 0.95)), 0.9])`.
@@ -187,16 +189,6 @@ def as_parameter(
     return value
 
 
-@jax.custom_jvp
-def _clip(x, low, high):
-    return jnp.clip(x, low, high)
-
-
-@_clip.defjvp
-def _clip_jvp(primals, tangents):
-    return _clip(*primals), tangents[0]
-
-
 def acting(value, dtype, interval: Interval = REAL) -> Array:
     """The value that acts, in `dtype`: clipped to `interval`, with a gradient that passes the clip.
 
@@ -209,7 +201,7 @@ def acting(value, dtype, interval: Interval = REAL) -> Array:
     array = jnp.asarray(value, dtype)
     if isinstance(value, float) or interval == REAL:
         return array
-    return _clip(array, jnp.asarray(interval.low, dtype), jnp.asarray(interval.high, dtype))
+    return straight_through(jnp.clip(array, interval.low, interval.high), jnp.ones_like(array), array)
 
 
 def map_modules(function, tree: PyTree) -> PyTree:

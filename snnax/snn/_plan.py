@@ -43,7 +43,7 @@ class StepByStep(AbstractPlan):
     """One `lax.scan` over the whole network: every layer takes a step before any takes the next.
 
     Nothing but the states is kept from step to step, so inference with `collect=snn.Sum()` needs constant memory. It is
-    plain JAX with `custom_jvp` only: the plan for `jvp`, `jacfwd` and every mixture of derivatives.
+    plain JAX: the plan for `jvp`, `jacfwd` and every mixture of derivatives.
     """
 
     def run(

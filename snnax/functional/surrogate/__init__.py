@@ -14,8 +14,8 @@ threshold, wherever the integral from there is finite.
 - `Relaxed` replaces the step by $H$, `Custom` by anything; `with_slope` anneals the slopes of a network.
 - Surrogates of one's own: `AbstractSurrogate`, `AbstractRandomSurrogate`; neurons of one's own call them by `emit`.
 
-The value and the gradient keep the dtype of $x$. All surrogates share one `custom_jvp`, so they work under `jvp`,
-`vjp`, `vmap`, `jit` and when differentiated again.
+The value and the gradient keep the dtype of $x$. All surrogates share one rule, which holds under `jvp`,
+`vjp`, `vmap`, `jit`, and when differentiated again, inside of loops too (a `jax.custom_jvp` would be dropped there).
 
 A `slope` that is an array is trained: its gradient is that of the antiderivative, $\partial H / \partial k$.
 """

@@ -8,6 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
+from ..._parameter import Fixed
+from ..._straight_through import straight_through
+
 
 class AbstractSurrogate(eqx.Module):
     """What a surrogate is: `derivative` $h$ and `antiderivative` $H$, with $h = H'$."""
@@ -42,29 +45,18 @@ class AbstractSurrogate(eqx.Module):
 
         **Returns:** the spikes, 1 where `x >= 0` and 0 elsewhere, in the shape and dtype of `x`.
         """
-        return _spike((self, jnp.asarray(x)))
+        return _spike(self, jnp.asarray(x))
 
 
-@eqx.filter_custom_jvp
-def _spike(surrogate_and_x):
-    surrogate, x = surrogate_and_x
-    return surrogate.value(jnp.asarray(x))
-
-
-@_spike.def_jvp
-def _spike_jvp(primals, tangents):
-    ((surrogate, x),) = primals
-    ((surrogate_tangent, x_tangent),) = tangents
-    x = jnp.asarray(x)
-    out = surrogate.value(x)
-    tangent = jnp.zeros_like(out)
-    if x_tangent is not None:
-        tangent = tangent + surrogate.derivative(x) * x_tangent
-    if any(t is not None for t in jax.tree.leaves(surrogate_tangent)):
-        _, of_parameters = eqx.filter_jvp(lambda s: s.antiderivative(x), (surrogate,), (surrogate_tangent,))
-        if of_parameters is not None:  # `None` where all of them are `Fixed`
-            tangent = tangent + of_parameters
-    return out, tangent.astype(out.dtype)
+def _spike(surrogate: AbstractSurrogate, x: Array) -> Array:
+    value = surrogate.value(x)
+    moves = [surrogate.derivative(x), x]
+    parameters, rest = eqx.partition(surrogate, eqx.is_inexact_array, is_leaf=lambda node: isinstance(node, Fixed))
+    if jax.tree.leaves(parameters):
+        still = eqx.combine(jax.lax.stop_gradient(parameters), rest)
+        by_parameters = surrogate.antiderivative(x) - still.antiderivative(x)  # 0, but for its derivative
+        moves += [jnp.ones_like(x), by_parameters]
+    return straight_through(value, *(move.astype(value.dtype) for move in moves))
 
 
 class AbstractRandomSurrogate(AbstractSurrogate):
