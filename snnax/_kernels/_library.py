@@ -20,6 +20,9 @@ TARGETS = (
     "snnax_neuron_loop",
     "snnax_moved_loop",
     "snnax_gated_loop",
+    "snnax_recurrent_loop",
+    "snnax_returning_loop",
+    "snnax_gated_returning_loop",
     "snnax_convolution",
     "snnax_weight_gradient",
 )

@@ -12,6 +12,7 @@ and where spikes gate what moves, it keeps $v$, and else nothing.
 """
 
 import enum
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -65,7 +66,7 @@ def plain_potentials(x, v0, alpha, gain, rest, theta, value, *, reset: int) -> A
 
 
 def plain_moved(u, alpha, *gate, backwards: bool) -> Array:
-    keeps = _keeps(u, gate)
+    keeps = keeps_of(u, gate)
 
     def step(state, given):
         u, keeps = given
@@ -79,7 +80,7 @@ def plain_moved(u, alpha, *gate, backwards: bool) -> Array:
     return jnp.moveaxis(out, 0, 1)
 
 
-def _keeps(u: Array, gate: Sequence[Array]) -> Array:
+def keeps_of(u: Array, gate: Sequence[Array]) -> Array:
     """0 after a spike that resets to a value, and 1 otherwise."""
     if not gate:
         return jnp.ones_like(u)
@@ -101,11 +102,13 @@ def _primitive(name: str, plain: Callable) -> Primitive:
     primitive.def_impl(lambda *args, **options: eagerly(primitive, plain, args, options))
     mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=False))
     mlir.register_lowering(primitive, mlir.lower_fun(compiled, multiple_results=False), platform="cpu")
-    batching.primitive_batchers[primitive] = lambda args, axes, **options: _batched(primitive, args, axes, **options)
+    batching.primitive_batchers[primitive] = lambda args, axes, **options: batched(
+        functools.partial(primitive.bind, **options), args, axes
+    )
     return primitive
 
 
-def _batched(primitive: Primitive, args, axes, **options):
+def batched(bind: Callable, args, axes):
     """Examples of examples are examples. What all share stays one row."""
     size = next(arg.shape[axis] for arg, axis in zip(args, axes, strict=True) if axis is not None)
     examples = max(
@@ -120,12 +123,12 @@ def _batched(primitive: Primitive, args, axes, **options):
         return arg.reshape(-1, *arg.shape[2:])
 
     flat = [rows(arg, axis, arg.ndim - (axis is not None) == 3) for arg, axis in zip(args, axes, strict=True)]
-    out = primitive.bind(*flat, **options)
+    out = bind(*flat)
     return out.reshape(size, examples, *out.shape[1:]), 0
 
 
 _potentials = _primitive("snnax_neuron_loop", plain_potentials)
-_moved = _primitive("snnax_moved_loop", plain_moved)
+moved = _primitive("snnax_moved_loop", plain_moved)
 _gated = _primitive("snnax_gated_loop", plain_moved)
 
 
@@ -135,6 +138,21 @@ def _potentials_jvp(primals, tangents, *, reset: int):
     dx, dv0, d_alpha, d_gain, d_rest, d_theta, d_value = (
         None if type(tangent) is ad.Zero else tangent for tangent in tangents
     )
+    parts = [] if dx is None else [gain[:, None] * dx]
+    parts += [] if d_gain is None else [d_gain[:, None] * x]
+    parts += pushed(reset, v, (v0, alpha, rest, theta, value), (dv0, d_alpha, d_rest, d_theta, d_value))
+    if not parts:
+        return v, jnp.zeros_like(v)
+    u = sum(parts[1:], parts[0])
+    if reset == Kind.TO_VALUE:
+        return v, _gated.bind(u, alpha, v, theta, backwards=False)
+    return v, moved.bind(u, alpha, backwards=False)
+
+
+def pushed(reset: int, v: Array, neurons: Sequence[Array], tangents: Sequence[Array | None]) -> list[Array]:
+    """What moves the potentials `v` by the state before the first step and by all parameters but the gain."""
+    v0, alpha, rest, theta, value = neurons
+    dv0, d_alpha, d_rest, d_theta, d_value = tangents
     row = lambda values: values[:, None]  # noqa: E731
     spikes = v >= row(theta)
     after = {Kind.NONE: v, Kind.TO_VALUE: row(value), Kind.SUBTRACT: v - row(theta)}[Kind(reset)]
@@ -144,10 +162,6 @@ def _potentials_jvp(primals, tangents, *, reset: int):
         Kind(reset)
     ]
     parts = []
-    if dx is not None:
-        parts.append(row(gain) * dx)
-    if d_gain is not None:
-        parts.append(row(d_gain) * x)
     if d_alpha is not None:
         parts.append(row(d_alpha) * (before - row(rest)))
     if d_rest is not None:
@@ -157,16 +171,11 @@ def _potentials_jvp(primals, tangents, *, reset: int):
         parts.append(fired * row(alpha * d_after))
     if dv0 is not None:
         parts.append(jnp.zeros_like(v).at[:, 0].set(jnp.broadcast_to(alpha * dv0, v[:, 0].shape)))
-    if not parts:
-        return v, jnp.zeros_like(v)
-    u = sum(parts[1:], parts[0])
-    if reset == Kind.TO_VALUE:
-        return v, _gated.bind(u, alpha, v, theta, backwards=False)
-    return v, _moved.bind(u, alpha, backwards=False)
+    return parts
 
 
 def _linear(primitive: Primitive) -> None:
-    """Derivatives of `_moved` and `_gated`: what they are linear in moves them; decays act on every step; and where
+    """Derivatives of `moved` and `_gated`: what they are linear in moves them; decays act on every step; and where
     spikes gate, the potentials tell only where they were.
     """
 
@@ -176,7 +185,7 @@ def _linear(primitive: Primitive) -> None:
         out = primitive.bind(*primals, backwards=backwards)
         parts = [] if type(du) is ad.Zero else [du]
         if type(d_alpha) is not ad.Zero:
-            keeps, zero = _keeps(u, gate), jnp.zeros_like(out[:, :1])
+            keeps, zero = keeps_of(u, gate), jnp.zeros_like(out[:, :1])
             if backwards:
                 carried = keeps * jnp.concatenate([out[:, 1:], zero], axis=1)
             else:
@@ -194,5 +203,5 @@ def _linear(primitive: Primitive) -> None:
 
 
 ad.primitive_jvps[_potentials] = _potentials_jvp
-_linear(_moved)
+_linear(moved)
 _linear(_gated)

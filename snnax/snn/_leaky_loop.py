@@ -26,20 +26,37 @@ def firing_loop(
     """The spikes of all steps and the potential after the last, where the potential of `layer` follows `leaky`; or
     `None` where no kernel does that.
     """
-    kind, spike_fn, dtype = _KINDS.get(type(layer.reset)), layer.spike_fn, v.dtype
-    if not (wanted() and xs.dtype == dtype == jnp.float32 and kind is not None) or layer.refractory:
+    kind = kind_of(layer, v, xs)
+    if kind is None:
+        return None
+    theta, value = reset_of(layer, v.dtype)
+    potentials = neuron_loop(kind, xs, v, *acting_leaky(decay, gain, rest, v.dtype), theta, value)
+    return fired(layer, potentials.reshape(xs.shape), theta)
+
+
+def kind_of(layer: SpikingLayer, v: Array, xs: Array) -> Kind | None:
+    """What a spike of `layer` does to its potential, where a kernel knows it."""
+    kind, spike_fn = _KINDS.get(type(layer.reset)), layer.spike_fn
+    if not (wanted() and xs.dtype == v.dtype == jnp.float32 and kind is not None) or layer.refractory:
         return None
     plain = isinstance(spike_fn, AbstractSurrogate) and not isinstance(spike_fn, AbstractRandomSurrogate)
     if not plain or type(spike_fn).value is not AbstractSurrogate.value or not layer.reset.stop_gradient:
         return None
-    threshold = acting(layer.threshold, dtype, POSITIVE)
+    return kind
+
+
+def reset_of(layer: SpikingLayer, dtype) -> tuple[Array, Array | float]:
+    """The threshold, and the value after a reset."""
     value = acting(layer.reset.value, dtype) if isinstance(layer.reset, ResetToValue) else 0.0
-    potentials = neuron_loop(kind, xs, v, *acting_leaky(decay, gain, rest, dtype), threshold, value)
+    return acting(layer.threshold, dtype, POSITIVE), value
+
+
+def fired(layer: SpikingLayer, potentials: Array, threshold: Array) -> tuple[Array, Array]:
+    """The spikes of all steps and the potential after the last, of the potentials before the reset."""
 
     @recomputed
     def spikes_of(spike_fn, potentials, threshold):
-        return emit(spike_fn, potentials.reshape(xs.shape) - threshold)[0]
+        return emit(spike_fn, potentials - threshold)[0]
 
-    spikes = spikes_of(spike_fn, potentials, threshold)
-    last = potentials[0, -1].reshape(v.shape)
-    return spikes, layer.reset.after(last, spikes[-1], threshold, spikes[-1])
+    spikes = spikes_of(layer.spike_fn, potentials, threshold)
+    return spikes, layer.reset.after(potentials[-1], spikes[-1], threshold, spikes[-1])

@@ -11,6 +11,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from .._parameter import Fixed, as_parameter, check_shapes
 from . import _loop, _node
 from ._node import Nest, check_child, fold
+from ._recurrent_loop import returning_loop
 from ._scale import Scale
 from ._spiking import in_activation_dtype
 
@@ -98,8 +99,15 @@ class Recurrent(Nest):
         return RecurrentState(neuron, synapse, out.astype(state.out.dtype)), out
 
     def over_time(self, state: RecurrentState, xs: Array, *, keys: Array | None = None) -> tuple[RecurrentState, Array]:
-        """All steps, with the gradients of the weights taken out of the loop. As for every layer."""
+        """All steps, by a kernel where there is one, and with the gradients of the weights taken out of the loop.
+
+        **Arguments** and **returns** as for every layer.
+        """
         _node.refuse_pieces("snn.Recurrent", "the loop", self)
+        done = returning_loop(self.neuron, self.synapse, state.neuron, state.out, xs)
+        if done is not None:
+            neuron, outs = done
+            return RecurrentState(neuron, None, outs[-1]), outs
 
         def step(layer, state, x_and_key):
             x, key = x_and_key

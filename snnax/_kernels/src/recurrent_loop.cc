@@ -1,0 +1,310 @@
+// The loop over time of leaky neurons that hear each other's spikes one step later, and of what moves with them.
+//
+//     c[t] = beta c[t-1] + gamma W s[t-1]
+//     v[t] = rest + alpha (p[t-1] - rest) + gain (x[t] + c[t]),   s[t] = [v[t] >= theta]
+//
+// p as in neuron_loop.cc. Of spikes, the rows of the weights are added of those that fired. What moves with the
+// potentials is dense, and multiplied by blocks whose sums are held in registers. Every sum runs in the order of the
+// neurons, whatever the number of threads.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "parallel.h"
+
+namespace ffi = xla::ffi;
+
+namespace snnax {
+namespace {
+
+enum Reset : int64_t { kNone = 0, kToValue = 1, kSubtract = 2 };
+
+constexpr int64_t kPanel = 32;     // columns whose sums are held in registers
+constexpr int64_t kTogether = 64;  // the most examples of a task
+
+using Steps = ffi::Buffer<ffi::F32, 3>;    // (examples, time, neurons)
+using Values = ffi::Buffer<ffi::F32, 2>;   // (examples or 1, neurons)
+using Weights = ffi::Buffer<ffi::F32, 2>;  // (from, to)
+
+// Weights in panels of columns: (panels, from, kPanel), with zeros after the last column.
+std::vector<float> packed(const float* w, int64_t n, bool transposed) {
+  const int64_t panels = (n + kPanel - 1) / kPanel;
+  std::vector<float> out(panels * n * kPanel);
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      out[(j / kPanel * n + i) * kPanel + j % kPanel] = transposed ? w[j * n + i] : w[i * n + j];
+    }
+  }
+  return out;
+}
+
+// out[r][c] = sum over k of a[r][k] b[k][c] for `rows` rows and a panel of columns.
+template <int bytes, int rows>
+inline __attribute__((always_inline)) void block(const float* a, const float* b, int64_t n, int64_t stride, float* out) {
+  constexpr int vectors = kPanel * 4 / bytes;
+  typedef float Lanes __attribute__((vector_size(bytes), aligned(4)));
+  Lanes sums[rows][vectors] = {};
+  for (int64_t k = 0; k < n; ++k, b += kPanel) {
+    const Lanes* from = reinterpret_cast<const Lanes*>(b);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+      for (int c = 0; c < vectors; ++c) sums[r][c] += a[r * n + k] * from[c];
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+    for (int c = 0; c < vectors; ++c) reinterpret_cast<Lanes*>(out + r * stride)[c] = sums[r][c];
+  }
+}
+
+template <int bytes, int rows>
+inline __attribute__((always_inline)) void multiply_by(const float* a, const float* panels, int64_t examples, int64_t n,
+                                                       int64_t stride, float* out) {
+  for (int64_t c = 0; c < n; c += kPanel, panels += n * kPanel) {
+    int64_t r = 0;
+    for (; r + rows <= examples; r += rows) block<bytes, rows>(a + r * n, panels, n, stride, out + r * stride + c);
+    for (; r < examples; ++r) block<bytes, 1>(a + r * n, panels, n, stride, out + r * stride + c);
+  }
+}
+
+using Multiply = void (*)(const float*, const float*, int64_t, int64_t, int64_t, float*);
+
+void multiply_plainly(const float* a, const float* b, int64_t examples, int64_t n, int64_t stride, float* out) {
+  multiply_by<16, 1>(a, b, examples, n, stride, out);
+}
+
+#ifdef SNNAX_SEVERAL_TARGETS
+__attribute__((target("arch=x86-64-v4"))) void multiply_by_512(const float* a, const float* b, int64_t examples,
+                                                               int64_t n, int64_t stride, float* out) {
+  multiply_by<64, 8>(a, b, examples, n, stride, out);
+}
+
+__attribute__((target("arch=x86-64-v3"))) void multiply_by_256(const float* a, const float* b, int64_t examples,
+                                                               int64_t n, int64_t stride, float* out) {
+  multiply_by<32, 3>(a, b, examples, n, stride, out);
+}
+
+Multiply chosen() {
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd")) {
+    return multiply_by_512;
+  }
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? multiply_by_256 : multiply_plainly;
+}
+const Multiply multiply = chosen();
+#else
+const Multiply multiply = multiply_plainly;
+#endif
+
+// out[c] = the sum of the rows `fired` of w (n, n).
+SNNAX_EACH_TARGET void add_rows(const int32_t* fired, int64_t count, const float* w, int64_t n, float* out) {
+  typedef float Lanes __attribute__((vector_size(32), aligned(4)));
+  constexpr int64_t width = 64;
+  int64_t c = 0;
+  for (; c + width <= n; c += width) {
+    Lanes s0 = {}, s1 = {}, s2 = {}, s3 = {}, s4 = {}, s5 = {}, s6 = {}, s7 = {};
+    for (int64_t e = 0; e < count; ++e) {
+      const Lanes* row = reinterpret_cast<const Lanes*>(w + fired[e] * n + c);
+      s0 += row[0], s1 += row[1], s2 += row[2], s3 += row[3];
+      s4 += row[4], s5 += row[5], s6 += row[6], s7 += row[7];
+    }
+    Lanes* to = reinterpret_cast<Lanes*>(out + c);
+    to[0] = s0, to[1] = s1, to[2] = s2, to[3] = s3, to[4] = s4, to[5] = s5, to[6] = s6, to[7] = s7;
+  }
+  for (; c < n; ++c) {
+    float sum = 0;
+    for (int64_t e = 0; e < count; ++e) sum += w[fired[e] * n + c];
+    out[c] = sum;
+  }
+}
+
+struct Neurons {
+  const float *alpha, *gain, *rest, *theta, *value, *beta, *gamma;
+};
+
+// One step of one example. `heard` is W s of the step before.
+template <Reset reset>
+SNNAX_EACH_TARGET void step(const float* __restrict x, const float* __restrict heard, const Neurons& of, int64_t n,
+                            float* __restrict state, float* __restrict c, float* __restrict out) {
+  const float *__restrict alpha = of.alpha, *__restrict gain = of.gain, *__restrict rest = of.rest;
+  const float *__restrict theta = of.theta, *__restrict value = of.value;
+  const float *__restrict beta = of.beta, *__restrict gamma = of.gamma;
+  for (int64_t j = 0; j < n; ++j) {
+    c[j] = beta[j] * c[j] + gamma[j] * heard[j];
+    const float v = rest[j] + alpha[j] * (state[j] - rest[j]) + gain[j] * (x[j] + c[j]);
+    out[j] = v;
+    const float after = reset == kNone ? v : reset == kToValue ? value[j] : v - theta[j];
+    state[j] = v >= theta[j] ? after : v;
+  }
+}
+
+SNNAX_EACH_TARGET int64_t fired_of(const float* v, const float* theta, int64_t n, int32_t* fired) {
+  constexpr int64_t span = 16;
+  int64_t count = 0;
+  for (int64_t begin = 0; begin < n; begin += span) {
+    const int64_t end = std::min(begin + span, n);
+    int32_t any = 0;
+    for (int64_t j = begin; j < end; ++j) any |= v[j] >= theta[j];
+    if (!any) continue;
+    for (int64_t j = begin; j < end; ++j) {
+      fired[count] = static_cast<int32_t>(j);
+      count += v[j] >= theta[j];
+    }
+  }
+  return count;
+}
+
+const float* of_example(const Values& values, int64_t example) {
+  return values.typed_data() + (values.dimensions()[0] == 1 ? 0 : example * values.dimensions()[1]);
+}
+
+// Calls work(first example, number of examples) for groups of examples, which share the weights that they read.
+template <typename F>
+void for_groups(ffi::ThreadPool& pool, int64_t examples, const F& work) {
+  const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
+  const int64_t size = std::min(kTogether, (examples + threads - 1) / threads);
+  for_each(pool, size ? (examples + size - 1) / size : 0, [&](int64_t task) {
+    work(task * size, std::min(size, examples - task * size));
+  });
+}
+
+ffi::Error recurrent_loop(ffi::ThreadPool pool, Weights w, Steps x, Values v0, Values alpha, Values gain, Values rest,
+                          Values theta, Values value, Values gamma, Values beta, ffi::Result<Steps> out,
+                          int64_t reset) {
+  const int64_t steps = x.dimensions()[1], n = x.dimensions()[2];
+  const auto run = reset == kNone ? step<kNone> : reset == kToValue ? step<kToValue> : step<kSubtract>;
+  for_groups(pool, x.dimensions()[0], [&](int64_t first, int64_t count) {
+    std::vector<float> state(count * n), c(count * n), heard(n);
+    std::vector<int32_t> fired(n + 1);
+    for (int64_t e = 0; e < count; ++e) std::copy_n(of_example(v0, first + e), n, state.data() + e * n);
+    for (int64_t t = 0; t < steps; ++t) {
+      for (int64_t e = 0; e < count; ++e) {
+        const int64_t example = first + e, at = (example * steps + t) * n;
+        const Neurons of = {of_example(alpha, example), of_example(gain, example), of_example(rest, example),
+                            of_example(theta, example), of_example(value, example), of_example(beta, example),
+                            of_example(gamma, example)};
+        float* v = out->typed_data() + at;
+        const int64_t spikes = t ? fired_of(v - n, of.theta, n, fired.data()) : 0;
+        add_rows(fired.data(), spikes, w.typed_data(), n, heard.data());
+        run(x.typed_data() + at, heard.data(), of, n, state.data() + e * n, c.data() + e * n, v);
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
+struct Moving {
+  const float *alpha, *gain, *beta, *gamma, *theta;
+};
+
+// One step of one example: out is what moves, `heard` what came through the weights, `sent` what goes through them next.
+// Forward, out = u + alpha k out' + gain c, where c = beta c' + gamma heard, and sent = h out; k, of the step before, is
+// in `keep`. Backwards, out = u + alpha k out' + h heard, c = gain out + beta c', and sent = gamma c.
+template <bool gated, bool backwards>
+SNNAX_EACH_TARGET void move(const float* __restrict u, const float* __restrict h, const float* __restrict v,
+                            const float* __restrict heard, const Moving& of, int64_t n, float* __restrict state,
+                            float* __restrict c, float* __restrict sent, float* __restrict out) {
+  const float *__restrict alpha = of.alpha, *__restrict gain = of.gain, *__restrict theta = of.theta;
+  const float *__restrict beta = of.beta, *__restrict gamma = of.gamma;
+  for (int64_t j = 0; j < n; ++j) {
+    if (backwards) {
+      const float carried = gated && v[j] >= theta[j] ? 0.0f : alpha[j] * state[j];
+      out[j] = state[j] = u[j] + carried + h[j] * heard[j];
+      c[j] = gain[j] * out[j] + beta[j] * c[j];
+      sent[j] = gamma[j] * c[j];
+    } else {
+      c[j] = beta[j] * c[j] + gamma[j] * heard[j];
+      const float sum = u[j] + alpha[j] * state[j] + gain[j] * c[j];
+      out[j] = sum;
+      sent[j] = h[j] * sum;
+      state[j] = gated && v[j] >= theta[j] ? 0.0f : sum;
+    }
+  }
+}
+
+void move_all(ffi::ThreadPool& pool, const Steps& u, const Steps& h, const Weights& w, const Values& alpha,
+              const Values& gain, const Values& beta, const Values& gamma, const float* v, const Values* theta, float* out,
+              bool backwards) {
+  const int64_t steps = u.dimensions()[1], n = u.dimensions()[2], stride = (n + kPanel - 1) / kPanel * kPanel;
+  const std::vector<float> panels = packed(w.typed_data(), n, backwards);
+  const auto run = v ? (backwards ? move<true, true> : move<true, false>)
+                     : (backwards ? move<false, true> : move<false, false>);
+  for_groups(pool, u.dimensions()[0], [&](int64_t first, int64_t count) {
+    std::vector<float> state(count * n), c(count * n), sent(count * n), heard(count * stride);
+    for (int64_t i = 0; i < steps; ++i) {
+      if (i) multiply(sent.data(), panels.data(), count, n, stride, heard.data());
+      for (int64_t e = 0; e < count; ++e) {
+        const int64_t example = first + e, at = (example * steps + (backwards ? steps - 1 - i : i)) * n;
+        const Moving of = {of_example(alpha, example), of_example(gain, example), of_example(beta, example),
+                           of_example(gamma, example), theta ? of_example(*theta, example) : nullptr};
+        run(u.typed_data() + at, h.typed_data() + at, v ? v + at : nullptr, heard.data() + e * stride, of, n,
+            state.data() + e * n, c.data() + e * n, sent.data() + e * n, out + at);
+      }
+    }
+  });
+}
+
+ffi::Error returning_loop(ffi::ThreadPool pool, Weights w, Steps u, Steps h, Values alpha, Values gain, Values gamma,
+                          Values beta, ffi::Result<Steps> out, bool backwards) {
+  move_all(pool, u, h, w, alpha, gain, beta, gamma, nullptr, nullptr, out->typed_data(), backwards);
+  return ffi::Error::Success();
+}
+
+ffi::Error gated_returning_loop(ffi::ThreadPool pool, Weights w, Steps u, Steps h, Values alpha, Values gain,
+                                Values gamma, Values beta, Steps v, Values theta, ffi::Result<Steps> out,
+                                bool backwards) {
+  move_all(pool, u, h, w, alpha, gain, beta, gamma, v.typed_data(), &theta, out->typed_data(), backwards);
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace snnax
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_recurrent_loop, snnax::recurrent_loop,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<snnax::Weights>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Ret<snnax::Steps>()
+                                  .Attr<int64_t>("reset"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_returning_loop, snnax::returning_loop,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<snnax::Weights>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Ret<snnax::Steps>()
+                                  .Attr<bool>("backwards"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_gated_returning_loop, snnax::gated_returning_loop,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<snnax::Weights>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Values>()
+                                  .Ret<snnax::Steps>()
+                                  .Attr<bool>("backwards"));

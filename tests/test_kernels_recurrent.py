@@ -1,0 +1,163 @@
+"""The compiled loop of neurons that hear each other computes what its twin and the scan do."""
+
+import equinox as eqx
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+import snnax._kernels._recurrent_loop as recurrent_loop
+from snnax import _kernels, snn
+from snnax.functional import surrogate
+
+pytestmark = pytest.mark.skipif(_kernels.missing() is not None, reason=f"no kernels here: {_kernels.missing()}")
+
+N = 6
+
+
+def close(got, expected, tolerance=1e-4):
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * (1 + float(np.max(np.abs(b), initial=0))))
+
+
+@hypothesis.given(
+    examples=st.integers(1, 11),
+    steps=st.integers(1, 6),
+    n=st.sampled_from([1, 5, 64, 70]),
+    kind=st.sampled_from(list(_kernels.Kind)),
+    threshold=st.sampled_from([-10.0, 0.4, 10.0]),
+    seed=st.integers(0, 9),
+)
+@hypothesis.settings(max_examples=15, deadline=None)
+def test_the_compiled_loops_equal_their_twins_and_each_others_transpose(examples, steps, n, kind, threshold, seed):
+    keys = jr.split(jr.key(seed), 9)
+    w = jr.normal(keys[0], (n, n)) / n**0.5
+    x, u, g, h = (jr.normal(key, (examples, steps, n)) for key in keys[1:5])
+    alpha, gain, gamma, beta = (jr.uniform(key, (1, n)) for key in keys[5:])
+    v0, theta = 0.1 * x[:, 0], jnp.full((1, n), threshold)
+    args = w, x, v0, alpha, gain, jnp.full((1, n), 0.05), theta, -theta, gamma, beta
+    v = jax.jit(lambda *args: recurrent_loop._recurrent.bind(*args, reset=int(kind)))(*args)
+    close(v, recurrent_loop.plain_recurrent(*args, reset=int(kind)))
+    gate = (v, theta) if kind == _kernels.Kind.TO_VALUE else ()
+    loop = recurrent_loop._gated_returning if gate else recurrent_loop._returning
+    outs = []
+    for backwards, given in ((False, u), (True, g)):
+        args = w, given, h, alpha, gain, gamma, beta, *gate
+        outs.append(jax.jit(lambda *args, b=backwards: loop.bind(*args, backwards=b))(*args))
+        close(outs[-1], recurrent_loop.plain_returning(*args, backwards=backwards))
+    size = float(jnp.linalg.norm(outs[0]) * jnp.linalg.norm(g))
+    assert jnp.sum(outs[0] * g) == pytest.approx(float(jnp.sum(outs[1] * u)), abs=1e-5 * size)
+
+
+def a(*values):
+    return jnp.array(values) if len(values) > 1 else jnp.array(values[0])
+
+
+RESETS = [snn.ResetToValue(), snn.ResetToValue(a(-0.1)), snn.SubtractReset(), snn.NoReset()]
+NEURONS = {
+    "SimpleLIF": lambda reset: snn.SimpleLIF(
+        jnp.linspace(0.1, 0.9, N),
+        gain=a(0.8),
+        rest=a(0.1),
+        threshold=jnp.linspace(0.3, 0.6, N),
+        reset=reset,
+        spike_fn=surrogate.SuperSpike(a(5.0)),
+    ),
+    "SimpleLIF, numbers": lambda reset: snn.SimpleLIF(0.9, threshold=0.5, reset=reset, spike_fn=surrogate.ArcTan(3.0)),
+    "LIF": lambda reset: snn.LIF([a(0.9), a(0.8)], gain=[snn.UnityGain(), a(0.7)], threshold=0.3, reset=reset),
+}
+
+
+@pytest.mark.parametrize("reset", RESETS, ids=str)
+@pytest.mark.parametrize("name", NEURONS)
+def test_the_loop_equals_the_scan_of_the_step(name, reset):
+    """Values, final states, gradients of inputs, states and all parameters, and their derivatives."""
+    layer = snn.Recurrent(NEURONS[name](reset), eqx.nn.Linear(N, N, key=jr.key(5)))
+    params, static = eqx.partition(layer, snn.trainable(layer))
+    x, state = jr.normal(jr.key(0), (3, 20, N)) + 0.3, layer.init_state((N,))
+    state = eqx.tree_at(lambda s: s.out, state, a(0.0, 1.0, 1.0, 0.0, 0.0, 1.0))
+
+    def run(kernels, args):
+        params, xs, state = args
+        layer = eqx.combine(params, static)
+        if kernels:
+            new, outs = jax.vmap(lambda x: layer.over_time(state, x))(xs)
+        else:
+            new, outs = jax.vmap(lambda x: jax.lax.scan(lambda s, x: layer(s, x), state, x))(xs)
+        ends = sum(jnp.sum(jnp.cos(2 * leaf)) for leaf in jax.tree.leaves(new))
+        return jnp.sum(jnp.sin(3 * outs * jnp.arange(20.0)[:, None])) + ends, (new, outs)
+
+    def everything(kernels):
+        def both(args):
+            grad = eqx.filter_grad(lambda args: run(kernels, args)[0])
+            moving, still = eqx.partition(args, eqx.is_inexact_array)
+            over = jax.jvp(
+                lambda moving: grad(eqx.combine(moving, still)), (moving,), (jax.tree.map(jnp.ones_like, moving),)
+            )
+            return run(kernels, args)[1], over
+
+        return jax.jit(both)((params, x, state))
+
+    with_kernels, without = everything(True), everything(False)
+    assert 0 < jnp.mean(with_kernels[0][1]) < 1
+    close(with_kernels, without, 2e-4)
+
+
+@pytest.mark.parametrize("neuron", [snn.SimpleLIF(0.9), snn.LIF([0.9, 0.8], gain=0.4)], ids=["SimpleLIF", "LIF"])
+def test_pieces_of_a_sequence_make_the_whole(neuron):
+    layer = snn.Recurrent(neuron, eqx.nn.Linear(N, N, use_bias=False, key=jr.key(5)))
+    x, state = jr.normal(jr.key(0), (20, N)), layer.init_state((N,))
+    whole = layer.over_time(state, x)
+    state, first = layer.over_time(state, x[:7])
+    close(whole, (lambda last, outs: (last, jnp.concatenate([first, outs])))(*layer.over_time(state, x[7:])))
+
+
+def test_networks_of_their_own_under_vmap_have_loops_of_their_own():
+    x = jr.normal(jr.key(0), (20, N))
+
+    def run(key):
+        layer = snn.Recurrent(snn.SimpleLIF(0.9), eqx.nn.Linear(N, N, key=key))
+        return layer.over_time(layer.init_state((N,)), x)[1]
+
+    keys = jr.split(jr.key(1), 3)
+    close(jax.vmap(run)(keys), jnp.stack([run(key) for key in keys]))
+
+
+def loops(layer, in_shape=(N,)):
+    x = jnp.zeros((4, *in_shape))
+    return "snnax_recurrent_loop" in str(jax.make_jaxpr(layer.over_time)(layer.init_state(in_shape), x))
+
+
+def test_only_what_the_loop_knows_goes_through_it():
+    linear, simple = eqx.nn.Linear(N, N, key=jr.key(0)), snn.SimpleLIF(0.9)
+
+    class Own(snn.SimpleLIF):
+        def __call__(self, state, x, *, key=None):
+            return super().__call__(state, 2 * x)
+
+    assert loops(snn.Recurrent(simple, linear))
+    assert not loops(snn.Recurrent(Own(0.9), linear))
+    assert not loops(snn.Recurrent(simple, a(0.5)))
+    assert not loops(snn.Recurrent(simple, eqx.nn.Conv1d(2, 2, 1, key=jr.key(0))), (2, 3))
+    assert not loops(snn.Recurrent(simple, eqx.nn.Sequential([linear])))
+    assert not loops(snn.Recurrent(snn.SimpleLIF(0.9, refractory=1), linear))
+    assert not loops(snn.Recurrent(snn.SimpleLIF(0.9, spike_fn=surrogate.MultiLevel(2)), linear))
+    with _kernels.using(False):
+        assert not loops(snn.Recurrent(simple, linear))
+
+
+def test_the_gradient_of_the_weights_of_a_batch_is_one_product_and_little_is_kept():
+    layer = snn.Recurrent(snn.SimpleLIF(0.9), eqx.nn.Linear(32, 32, use_bias=False, key=jr.key(0)))
+    state, xs = layer.init_state((32,)), jnp.zeros((5, 10, 32))
+
+    def loss(layer):
+        return jnp.sum(jax.vmap(lambda x: layer.over_time(state, x)[1])(xs) ** 2)
+
+    assert "f32[32,32] = spike_transposed_product" in str(jax.make_jaxpr(eqx.filter_grad(loss))(layer))
+    _, pull = jax.vjp(lambda x: jax.vmap(lambda x: layer.over_time(state, x)[1])(x), xs)
+    kept = [leaf.shape for leaf in jax.tree.leaves(pull) if eqx.is_array(leaf) and leaf.size >= xs.size]
+    assert len(kept) <= 2  # the potentials, and what the loss takes
