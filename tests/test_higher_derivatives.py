@@ -18,6 +18,7 @@ ORDERS = {
     "forward over reverse": lambda f, x: jax.jacfwd(jax.jacrev(f))(x),
     "reverse over reverse": lambda f, x: jax.jacrev(jax.jacrev(f))(x),
 }
+PLANS = [snn.StepByStep(), snn.LayerByLayer(), snn.LayerByLayer(kernels=False), snn.Chunked(2)]
 
 
 def by_hand(x, inner, outer, slope):
@@ -43,7 +44,7 @@ def by_hand(x, inner, outer, slope):
     return total.reshape(STEPS, N, STEPS, N)
 
 
-@pytest.mark.parametrize("plan", [snn.StepByStep(), snn.LayerByLayer(), snn.LayerByLayer(kernels=False)], ids=str)
+@pytest.mark.parametrize("plan", PLANS, ids=str)
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_second_derivatives_of_a_recurrent_network_are_those_by_hand(order, plan):
     w1, w2 = eqx.nn.Linear(N, N, use_bias=False, key=jr.key(0)), eqx.nn.Linear(N, N, use_bias=False, key=jr.key(1))

@@ -40,8 +40,10 @@ def test_the_compiled_loops_equal_their_twins_and_each_others_transpose(examples
     alpha, gain, gamma, beta = (jr.uniform(key, (1, n)) for key in keys[5:])
     v0, theta = 0.1 * x[:, 0], jnp.full((1, n), threshold)
     args = w, x, v0, alpha, gain, jnp.full((1, n), 0.05), theta, -theta, gamma, beta
-    v = jax.jit(lambda *args: recurrent_loop._recurrent.bind(*args, reset=int(kind)))(*args)
-    close(v, recurrent_loop.plain_recurrent(*args, reset=int(kind)))
+    _, spike_fn = recurrent_loop.parts_of(surrogate.SuperSpike())
+    options = {"reset": int(kind), "current": True, "spike_fn": spike_fn}
+    v = jax.jit(lambda *args: recurrent_loop._recurrent.bind(*args, **options))(*args)
+    close(v, recurrent_loop.plain_recurrent(*args, **options))
     gate = (v, theta) if kind == _kernels.Kind.TO_VALUE else ()
     loop = recurrent_loop._gated_returning if gate else recurrent_loop._returning
     outs = []
@@ -114,6 +116,21 @@ def test_pieces_of_a_sequence_make_the_whole(neuron):
     whole = layer.over_time(state, x)
     state, first = layer.over_time(state, x[:7])
     close(whole, (lambda last, outs: (last, jnp.concatenate([first, outs])))(*layer.over_time(state, x[7:])))
+
+
+def test_slopes_of_their_own_under_vmap_have_loops_of_their_own():
+    x, linear = jr.normal(jr.key(0), (20, N)), eqx.nn.Linear(N, N, key=jr.key(1))
+
+    def slope_gradient(slope):
+        def total(slope):
+            layer = snn.Recurrent(snn.SimpleLIF(0.9, spike_fn=surrogate.SuperSpike(slope)), linear)
+            return jnp.sum(layer.over_time(layer.init_state((N,)), x)[1])
+
+        return jax.value_and_grad(total)(slope)
+
+    slopes = a(2.0, 5.0)
+    each = [slope_gradient(slope) for slope in slopes]
+    close(jax.vmap(slope_gradient)(slopes), jax.tree.map(lambda *both: jnp.stack(both), *each))
 
 
 def test_networks_of_their_own_under_vmap_have_loops_of_their_own():

@@ -15,7 +15,7 @@ Both need a dense product in every step. The gradient of $W$ is one product of s
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -42,8 +42,20 @@ def recurrent_loop(kind: Kind, spike_fn: Callable, xs: Array, w: Array, v: Array
 
     **Returns:** `(1, time, neurons)`.
     """
-    flat = [None if one is None else jnp.broadcast_to(one, v.shape).astype(xs.dtype)[None] for one in (v, *neurons)]
-    return _potentials(spike_fn, w, xs[None], *flat, kind=kind)
+    *others, beta = neurons
+    rows = [
+        jnp.broadcast_to(one, v.shape).astype(xs.dtype)[None] for one in (v, *others, 0.0 if beta is None else beta)
+    ]
+    leaves, surrogate = parts_of(spike_fn)
+    options = {"reset": int(kind), "current": beta is not None, "spike_fn": surrogate}
+    return _recurrent.bind(w, xs[None], *rows, *leaves, **options)
+
+
+def parts_of(spike_fn: Callable) -> tuple[list[Array], tuple]:
+    """The arrays of a surrogate, and the rest of it, which is hashable."""
+    arrays, rest = eqx.partition(spike_fn, eqx.is_array)
+    leaves, tree = jax.tree.flatten(arrays)
+    return leaves, (tree, rest)
 
 
 def heard(s: Array, w: Array, gamma: Array, beta: Array | None, product: Callable = spike_product) -> Array:
@@ -63,17 +75,28 @@ def _heard_backwards(error: Array, w: Array, gamma: Array, beta: Array | None) -
 # The twins in plain JAX. Examples come first, then time, then neurons.
 
 
-def plain_recurrent(w, x, v0, alpha, gain, rest, theta, value, gamma, beta, *, reset: int) -> Array:
+def plain_recurrent(
+    w, x, v0, alpha, gain, rest, theta, value, gamma, beta, *leaves, reset: int, current: bool, spike_fn: tuple
+) -> Array:
+    del current
+    spikes_of = _whole(spike_fn, leaves)
+
     def step(carry, x):
         p, c, s = carry
         c = beta * c + gamma * (s @ w)
         v = rest + alpha * (p - rest) + gain * (x + c)
         after = {Kind.NONE: v, Kind.TO_VALUE: value, Kind.SUBTRACT: v - theta}[Kind(reset)]
-        return (jnp.where(v >= theta, after, v), c, (v >= theta).astype(v.dtype)), v
+        return (jnp.where(v >= theta, after, v), c, spikes_of(v - theta)), v
 
     zeros = jnp.zeros_like(x[:, 0])
     start = jnp.broadcast_to(v0, zeros.shape), zeros, zeros
     return jnp.moveaxis(jax.lax.scan(step, start, jnp.moveaxis(x, 1, 0))[1], 0, 1)
+
+
+def _whole(spike_fn: tuple, leaves: Sequence[Any]) -> Any:
+    """The surrogate, or what moves it, of its arrays."""
+    tree, rest = spike_fn
+    return eqx.combine(jax.tree.unflatten(tree, leaves), rest)
 
 
 def plain_returning(w, u, h, alpha, gain, gamma, beta, *gate, backwards: bool) -> Array:
@@ -93,19 +116,26 @@ def plain_returning(w, u, h, alpha, gain, gamma, beta, *gate, backwards: bool) -
     return jnp.moveaxis(jax.lax.scan(step, zeros, tuple(given), reverse=backwards)[1], 0, 1)
 
 
-def _primitive(name: str, plain: Callable) -> Primitive:
+def _primitive(name: str, plain: Callable, arrays: int) -> Primitive:
+    """A primitive on the weights, the steps and so many `arrays` of neurons in all; what follows is for derivatives."""
     primitive = Primitive(name)
 
-    def compiled(w, x, *args, **options):
-        attributes = {key: value if isinstance(value, bool) else np.int64(value) for key, value in options.items()}
-        return jax.ffi.ffi_call(name, jax.ShapeDtypeStruct(x.shape, x.dtype))(w, x, *args, **attributes)
+    def compiled(w, x, *others, **options):
+        attributes = {key: options[key] for key in ("backwards",) if key in options}
+        attributes |= {key: np.int64(options[key]) for key in ("reset",) if key in options}
+        call = jax.ffi.ffi_call(name, jax.ShapeDtypeStruct(x.shape, x.dtype))
+        return call(w, x, *others[: arrays - 2], **attributes)
 
     def batch(args, axes, **options):
-        if axes[0] is not None:  # networks of their own
+        if axes[0] is not None or any(axis is not None for axis in axes[arrays:]):  # networks of their own
             return jax.vmap(functools.partial(plain, **options), axes)(*args), 0
-        return batched(functools.partial(primitive.bind, args[0], **options), args[1:], axes[1:])
 
-    primitive.def_abstract_eval(lambda w, x, *args, **options: ShapedArray(x.shape, x.dtype))
+        def bind(*rows):
+            return primitive.bind(args[0], *rows, *args[arrays:], **options)
+
+        return batched(bind, args[1:arrays], axes[1:arrays])
+
+    primitive.def_abstract_eval(lambda w, x, *others, **options: ShapedArray(x.shape, x.dtype))
     primitive.def_impl(lambda *args, **options: eagerly(primitive, plain, args, options))
     mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=False))
     mlir.register_lowering(primitive, mlir.lower_fun(compiled, multiple_results=False), platform="cpu")
@@ -113,46 +143,41 @@ def _primitive(name: str, plain: Callable) -> Primitive:
     return primitive
 
 
-_recurrent = _primitive("snnax_recurrent_loop", plain_recurrent)
-_returning = _primitive("snnax_returning_loop", plain_returning)
-_gated_returning = _primitive("snnax_gated_returning_loop", plain_returning)
+_recurrent = _primitive("snnax_recurrent_loop", plain_recurrent, 10)
+_returning = _primitive("snnax_returning_loop", plain_returning, 7)
+_gated_returning = _primitive("snnax_gated_returning_loop", plain_returning, 9)
 
 
-@eqx.filter_custom_jvp
-def _potentials(spike_fn, w, x, *neurons, kind: Kind):
-    return _recurrent.bind(w, x, *neurons[:-1], _or_zeros(neurons[-1], x), reset=int(kind))
+def _recurrent_jvp(primals, tangents, **options):
+    v = _recurrent.bind(*primals, **options)
+    tangents = [None if type(tangent) is ad.Zero else tangent for tangent in tangents]
+    return v, _moved_potentials(v, primals, tangents, **options)
 
 
-def _or_zeros(beta: Array | None, x: Array) -> Array:
-    return jnp.zeros_like(x[:1, 0]) if beta is None else beta
-
-
-@_potentials.def_jvp
-def _potentials_jvp(primals, tangents, *, kind: Kind):
-    v = _potentials(*primals, kind=kind)
-    return v, _moved_potentials(v, primals, tangents, kind)
+ad.primitive_jvps[_recurrent] = _recurrent_jvp
 
 
 @functools.partial(eqx.filter_checkpoint, prevent_cse=False)
-def _moved_potentials(v, primals, tangents, kind: Kind):
+def _moved_potentials(v, primals, tangents, *, reset: int, current: bool, spike_fn: tuple):
     """What moves the potentials `v`, which are all that is kept for the backward pass."""
-    spike_fn, w, x, v0, alpha, gain, rest, theta, value, gamma, beta = primals
-    d_spike_fn, dw, dx, dv0, d_alpha, d_gain, d_rest, d_theta, d_value, d_gamma, d_beta = tangents
+    w, x, v0, alpha, gain, rest, theta, value, gamma, beta, *leaves = primals
+    dw, dx, dv0, d_alpha, d_gain, d_rest, d_theta, d_value, d_gamma, d_beta, *d_leaves = tangents
+    f, df = _whole(spike_fn, leaves), jax.tree.unflatten(spike_fn[0], d_leaves)
     above = v - theta[:, None]
-    s, h = jax.jvp(spike_fn, (above,), (jnp.ones_like(above),))
-    (ds,) = _tangent(lambda f, theta: f(v - theta[:, None]), (spike_fn, theta), (d_spike_fn, d_theta)) or (None,)
+    s, h = jax.jvp(f, (above,), (jnp.ones_like(above),))
+    (ds,) = _tangent(lambda f, theta: f(v - theta[:, None]), (f, theta), (df, d_theta)) or (None,)
 
     def driven(gain, x, s, w, gamma, beta):
-        return gain[:, None] * (x + heard(s, w, gamma, beta))
+        return gain[:, None] * (x + heard(s, w, gamma, beta if current else None))
 
     parts = [
-        *pushed(kind, v, (v0, alpha, rest, theta, value), (dv0, d_alpha, d_rest, d_theta, d_value)),
+        *pushed(reset, v, (v0, alpha, rest, theta, value), (dv0, d_alpha, d_rest, d_theta, d_value)),
         *_tangent(driven, (gain, x, s, w, gamma, beta), (d_gain, dx, ds, dw, d_gamma, d_beta)),
     ]
     u = sum(parts[1:], parts[0]) if parts else jnp.zeros_like(v)
-    gated = kind == Kind.TO_VALUE
+    gated = reset == Kind.TO_VALUE
     primitive, gate = (_gated_returning, (v, theta)) if gated else (_returning, ())
-    return primitive.bind(w, u, h, alpha, gain, gamma, _or_zeros(beta, x), *gate, backwards=False)
+    return primitive.bind(w, u, h, alpha, gain, gamma, beta, *gate, backwards=False)
 
 
 def _tangent(f: Callable, primals, tangents) -> list[Array]:
