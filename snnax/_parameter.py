@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from ._straight_through import straight_through
+from ._moving import moving
 
 
 class Fixed(eqx.Module):
@@ -201,7 +201,11 @@ def acting(value, dtype, interval: Interval = REAL) -> Array:
     array = jnp.asarray(value, dtype)
     if isinstance(value, float) or interval == REAL:
         return array
-    return straight_through(jnp.clip(array, interval.low, interval.high), jnp.ones_like(array), array)
+    return moving((jnp.clip(array, interval.low, interval.high),), array, _as_unclipped)[0]
+
+
+def _as_unclipped(values, array, tangent):
+    return (tangent,)
 
 
 def map_modules(function, tree: PyTree) -> PyTree:

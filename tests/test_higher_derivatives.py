@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snnax import snn
-from snnax._straight_through import straight_through
+from snnax._moving import moving
 from snnax.functional import surrogate
 
 N, STEPS = 3, 5
@@ -85,18 +85,26 @@ def test_a_slope_is_trained_through_an_update_of_the_weights():
     assert abs(float(in_line)) > 1e-4
 
 
-def test_a_value_moves_by_what_it_was_given_at_any_order_and_under_vmap():
-    def cube_like(x):  # of value 7 and derivatives of x^3
-        return straight_through(jnp.full_like(x, 7.0), 3 * x**2, x)
+def of_a_cube(values, arguments, tangents):
+    x, _ = arguments
+    dx, _ = tangents
+    return (None if dx is None else 3 * x**2 * dx,)
+
+
+def test_a_value_moves_by_its_rule_at_any_order_and_under_vmap():
+    def cube_like(x):  # of value 7 and the derivatives of x^3
+        return moving((jnp.full_like(x, 7.0),), (x, "constant"), of_a_cube)[0]
 
     x = jnp.array([1.0, 2.0])
     for mapped in (jax.vmap(jax.grad(cube_like)), lambda x: jax.jvp(cube_like, (x,), (jnp.ones_like(x),))[1]):
         np.testing.assert_allclose(mapped(x), 3 * x**2)
     np.testing.assert_allclose(jax.vmap(jax.grad(jax.grad(cube_like)))(x), 6 * x)
     np.testing.assert_allclose(jax.vmap(jax.grad(jax.grad(jax.grad(cube_like))))(x), 6 * jnp.ones(2))
+    over_maps = jax.grad(lambda x: jnp.sum(jax.vmap(lambda _: jax.vmap(cube_like)(x))(jnp.ones(3))))
+    np.testing.assert_allclose(jax.jit(over_maps)(x), 3 * 3 * x**2)
     np.testing.assert_array_equal(jax.jit(jax.vmap(cube_like))(x), 7.0)
-    value, moved = jax.jvp(lambda y: straight_through(jnp.zeros(()), jnp.ones(()), jnp.ones(())) + y, (1.0,), (2.0,))
-    assert (value, moved) == (1.0, 2.0)
+    value, moved = jax.jvp(lambda y: cube_like(jnp.ones(())) + y, (1.0,), (2.0,))
+    assert (value, moved) == (8.0, 2.0)
 
 
 def test_a_clipped_parameter_has_its_gradient_in_the_gradient_of_a_loop():

@@ -40,10 +40,8 @@ def test_the_compiled_loops_equal_their_twins_and_each_others_transpose(examples
     alpha, gain, gamma, beta = (jr.uniform(key, (1, n)) for key in keys[5:])
     v0, theta = 0.1 * x[:, 0], jnp.full((1, n), threshold)
     args = w, x, v0, alpha, gain, jnp.full((1, n), 0.05), theta, -theta, gamma, beta
-    _, spike_fn = recurrent_loop.parts_of(surrogate.SuperSpike())
-    options = {"reset": int(kind), "current": True, "spike_fn": spike_fn}
-    v = jax.jit(lambda *args: recurrent_loop._recurrent.bind(*args, **options))(*args)
-    close(v, recurrent_loop.plain_recurrent(*args, **options))
+    v = jax.jit(lambda *args: recurrent_loop._recurrent.bind(*args, reset=int(kind)))(*args)
+    close(v, recurrent_loop.plain_recurrent(*args, reset=int(kind)))
     gate = (v, theta) if kind == _kernels.Kind.TO_VALUE else ()
     loop = recurrent_loop._gated_returning if gate else recurrent_loop._returning
     outs = []

@@ -354,7 +354,7 @@ def floor(file):
     return {
         "_elsewhere.py": 0,
         "_parameter.py": 0,
-        "_straight_through.py": 0,
+        "_moving.py": 0,
         "_files.py": 0,
         "_hdf5.py": 0,
         "_kernels": 0,

@@ -15,7 +15,7 @@ Both need a dense product in every step. The gradient of $W$ is one product of s
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -27,6 +27,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
+from .._moving import moving
 from ._library import eagerly
 from ._neuron_loop import Kind, batched, keeps_of, moved, pushed
 from ._spike_product import spike_product
@@ -46,16 +47,9 @@ def recurrent_loop(kind: Kind, spike_fn: Callable, xs: Array, w: Array, v: Array
     rows = [
         jnp.broadcast_to(one, v.shape).astype(xs.dtype)[None] for one in (v, *others, 0.0 if beta is None else beta)
     ]
-    leaves, surrogate = parts_of(spike_fn)
-    options = {"reset": int(kind), "current": beta is not None, "spike_fn": surrogate}
-    return _recurrent.bind(w, xs[None], *rows, *leaves, **options)
-
-
-def parts_of(spike_fn: Callable) -> tuple[list[Array], tuple]:
-    """The arrays of a surrogate, and the rest of it, which is hashable."""
-    arrays, rest = eqx.partition(spike_fn, eqx.is_array)
-    leaves, tree = jax.tree.flatten(arrays)
-    return leaves, (tree, rest)
+    arguments = w, xs[None], *rows
+    out = _recurrent.bind(*jax.lax.stop_gradient(arguments), reset=int(kind))
+    return moving((out,), (spike_fn, int(kind), beta is not None, arguments), _rule)[0]
 
 
 def heard(s: Array, w: Array, gamma: Array, beta: Array | None, product: Callable = spike_product) -> Array:
@@ -75,28 +69,17 @@ def _heard_backwards(error: Array, w: Array, gamma: Array, beta: Array | None) -
 # The twins in plain JAX. Examples come first, then time, then neurons.
 
 
-def plain_recurrent(
-    w, x, v0, alpha, gain, rest, theta, value, gamma, beta, *leaves, reset: int, current: bool, spike_fn: tuple
-) -> Array:
-    del current
-    spikes_of = _whole(spike_fn, leaves)
-
+def plain_recurrent(w, x, v0, alpha, gain, rest, theta, value, gamma, beta, *, reset: int) -> Array:
     def step(carry, x):
         p, c, s = carry
         c = beta * c + gamma * (s @ w)
         v = rest + alpha * (p - rest) + gain * (x + c)
         after = {Kind.NONE: v, Kind.TO_VALUE: value, Kind.SUBTRACT: v - theta}[Kind(reset)]
-        return (jnp.where(v >= theta, after, v), c, spikes_of(v - theta)), v
+        return (jnp.where(v >= theta, after, v), c, (v >= theta).astype(v.dtype)), v
 
     zeros = jnp.zeros_like(x[:, 0])
     start = jnp.broadcast_to(v0, zeros.shape), zeros, zeros
     return jnp.moveaxis(jax.lax.scan(step, start, jnp.moveaxis(x, 1, 0))[1], 0, 1)
-
-
-def _whole(spike_fn: tuple, leaves: Sequence[Any]) -> Any:
-    """The surrogate, or what moves it, of its arrays."""
-    tree, rest = spike_fn
-    return eqx.combine(jax.tree.unflatten(tree, leaves), rest)
 
 
 def plain_returning(w, u, h, alpha, gain, gamma, beta, *gate, backwards: bool) -> Array:
@@ -116,24 +99,17 @@ def plain_returning(w, u, h, alpha, gain, gamma, beta, *gate, backwards: bool) -
     return jnp.moveaxis(jax.lax.scan(step, zeros, tuple(given), reverse=backwards)[1], 0, 1)
 
 
-def _primitive(name: str, plain: Callable, arrays: int) -> Primitive:
-    """A primitive on the weights, the steps and so many `arrays` of neurons in all; what follows is for derivatives."""
+def _primitive(name: str, plain: Callable) -> Primitive:
     primitive = Primitive(name)
 
     def compiled(w, x, *others, **options):
-        attributes = {key: options[key] for key in ("backwards",) if key in options}
-        attributes |= {key: np.int64(options[key]) for key in ("reset",) if key in options}
-        call = jax.ffi.ffi_call(name, jax.ShapeDtypeStruct(x.shape, x.dtype))
-        return call(w, x, *others[: arrays - 2], **attributes)
+        attributes = {key: value if isinstance(value, bool) else np.int64(value) for key, value in options.items()}
+        return jax.ffi.ffi_call(name, jax.ShapeDtypeStruct(x.shape, x.dtype))(w, x, *others, **attributes)
 
     def batch(args, axes, **options):
-        if axes[0] is not None or any(axis is not None for axis in axes[arrays:]):  # networks of their own
+        if axes[0] is not None:  # networks of their own
             return jax.vmap(functools.partial(plain, **options), axes)(*args), 0
-
-        def bind(*rows):
-            return primitive.bind(args[0], *rows, *args[arrays:], **options)
-
-        return batched(bind, args[1:arrays], axes[1:arrays])
+        return batched(functools.partial(primitive.bind, args[0], **options), args[1:], axes[1:])
 
     primitive.def_abstract_eval(lambda w, x, *others, **options: ShapedArray(x.shape, x.dtype))
     primitive.def_impl(lambda *args, **options: eagerly(primitive, plain, args, options))
@@ -143,26 +119,18 @@ def _primitive(name: str, plain: Callable, arrays: int) -> Primitive:
     return primitive
 
 
-_recurrent = _primitive("snnax_recurrent_loop", plain_recurrent, 10)
-_returning = _primitive("snnax_returning_loop", plain_returning, 7)
-_gated_returning = _primitive("snnax_gated_returning_loop", plain_returning, 9)
-
-
-def _recurrent_jvp(primals, tangents, **options):
-    v = _recurrent.bind(*primals, **options)
-    tangents = [None if type(tangent) is ad.Zero else tangent for tangent in tangents]
-    return v, _moved_potentials(v, primals, tangents, **options)
-
-
-ad.primitive_jvps[_recurrent] = _recurrent_jvp
+_recurrent = _primitive("snnax_recurrent_loop", plain_recurrent)
+_returning = _primitive("snnax_returning_loop", plain_returning)
+_gated_returning = _primitive("snnax_gated_returning_loop", plain_returning)
 
 
 @functools.partial(eqx.filter_checkpoint, prevent_cse=False)
-def _moved_potentials(v, primals, tangents, *, reset: int, current: bool, spike_fn: tuple):
-    """What moves the potentials `v`, which are all that is kept for the backward pass."""
-    w, x, v0, alpha, gain, rest, theta, value, gamma, beta, *leaves = primals
-    dw, dx, dv0, d_alpha, d_gain, d_rest, d_theta, d_value, d_gamma, d_beta, *d_leaves = tangents
-    f, df = _whole(spike_fn, leaves), jax.tree.unflatten(spike_fn[0], d_leaves)
+def _rule(values, arguments, tangents):
+    """What moves the potentials, which are all that is kept for the backward pass."""
+    (v,), (f, kind, current, primals) = values, arguments
+    df, _, _, moved = tangents
+    w, x, v0, alpha, gain, rest, theta, value, gamma, beta = primals
+    dw, dx, dv0, d_alpha, d_gain, d_rest, d_theta, d_value, d_gamma, d_beta = moved
     above = v - theta[:, None]
     s, h = jax.jvp(f, (above,), (jnp.ones_like(above),))
     (ds,) = _tangent(lambda f, theta: f(v - theta[:, None]), (f, theta), (df, d_theta)) or (None,)
@@ -171,13 +139,13 @@ def _moved_potentials(v, primals, tangents, *, reset: int, current: bool, spike_
         return gain[:, None] * (x + heard(s, w, gamma, beta if current else None))
 
     parts = [
-        *pushed(reset, v, (v0, alpha, rest, theta, value), (dv0, d_alpha, d_rest, d_theta, d_value)),
+        *pushed(kind, v, (v0, alpha, rest, theta, value), (dv0, d_alpha, d_rest, d_theta, d_value)),
         *_tangent(driven, (gain, x, s, w, gamma, beta), (d_gain, dx, ds, dw, d_gamma, d_beta)),
     ]
     u = sum(parts[1:], parts[0]) if parts else jnp.zeros_like(v)
-    gated = reset == Kind.TO_VALUE
+    gated = kind == Kind.TO_VALUE
     primitive, gate = (_gated_returning, (v, theta)) if gated else (_returning, ())
-    return primitive.bind(w, u, h, alpha, gain, gamma, beta, *gate, backwards=False)
+    return (primitive.bind(w, u, h, alpha, gain, gamma, beta, *gate, backwards=False),)
 
 
 def _tangent(f: Callable, primals, tangents) -> list[Array]:

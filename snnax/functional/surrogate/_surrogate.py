@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
-from ..._parameter import Fixed
-from ..._straight_through import straight_through
+from ..._moving import moving
 
 
 class AbstractSurrogate(eqx.Module):
@@ -45,18 +44,17 @@ class AbstractSurrogate(eqx.Module):
 
         **Returns:** the spikes, 1 where `x >= 0` and 0 elsewhere, in the shape and dtype of `x`.
         """
-        return _spike(self, jnp.asarray(x))
+        x = jnp.asarray(x)
+        return moving((self.value(x),), (self, x), _moved)[0]
 
 
-def _spike(surrogate: AbstractSurrogate, x: Array) -> Array:
-    value = surrogate.value(x)
-    moves = [surrogate.derivative(x), x]
-    parameters, rest = eqx.partition(surrogate, eqx.is_inexact_array, is_leaf=lambda node: isinstance(node, Fixed))
-    if jax.tree.leaves(parameters):
-        still = eqx.combine(jax.lax.stop_gradient(parameters), rest)
-        by_parameters = surrogate.antiderivative(x) - still.antiderivative(x)  # 0, but for its derivative
-        moves += [jnp.ones_like(x), by_parameters]
-    return straight_through(value, *(move.astype(value.dtype) for move in moves))
+def _moved(values, arguments, tangents):
+    (value,), (surrogate, x), (surrogate_tangent, dx) = values, arguments, tangents
+    moved = [] if dx is None else [surrogate.derivative(x) * dx]
+    if jax.tree.leaves(surrogate_tangent):
+        _, by_parameters = eqx.filter_jvp(lambda s: s.antiderivative(x), (surrogate,), (surrogate_tangent,))
+        moved += [] if by_parameters is None else [by_parameters]  # `None` where all of them are `Fixed`
+    return (sum(moved[1:], moved[0]).astype(value.dtype) if moved else None,)
 
 
 class AbstractRandomSurrogate(AbstractSurrogate):
