@@ -20,6 +20,8 @@ TARGETS = (
     "snnax_neuron_loop",
     "snnax_moved_loop",
     "snnax_gated_loop",
+    "snnax_spiking_loop",
+    "snnax_coupled_loop",
     "snnax_convolution",
     "snnax_weight_gradient",
 )

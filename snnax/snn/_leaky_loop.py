@@ -7,34 +7,51 @@ from .._kernels import Kind, neuron_loop, wanted
 from .._parameter import POSITIVE, acting
 from ..functional.surrogate import AbstractRandomSurrogate, AbstractSurrogate, emit
 from ._filter import Gain, Parameter, acting_leaky
-from ._reset import NoReset, ResetToValue, SubtractReset
+from ._layer import StatefulLayer
+from ._reset import ResetToValue
 from ._spiking import SpikingLayer, recomputed
+from ._spiking_loop import KINDS, Adaptation, Neuron, over_time
 
-_KINDS = {NoReset: Kind.NONE, ResetToValue: Kind.TO_VALUE, SubtractReset: Kind.SUBTRACT}
+Fired = tuple[Array, Array, Array | None, Array | None]
 
 
-def leaky_loop(v: Array, xs: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0) -> Array | None:
+def leaky_loop(
+    layer: StatefulLayer, v: Array, xs: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0
+) -> Array | None:
     """What `leaky` gives after every step, `(time, ...)`, or `None` where no kernel does that."""
-    if not (wanted() and xs.dtype == v.dtype == jnp.float32):
+    if not (wanted() and xs.dtype == v.dtype == jnp.float32 and _steps_as_it_loops(layer)):
         return None
     return neuron_loop(Kind.NONE, xs, v, *acting_leaky(decay, gain, rest, v.dtype), 1.0, 0.0).reshape(xs.shape)
 
 
 def firing_loop(
-    layer: SpikingLayer, v: Array, xs: Array, decay: Parameter, gain: Gain, rest: Parameter = 0.0
-) -> tuple[Array, Array] | None:
-    """The spikes of all steps and the potential after the last, where the potential of `layer` follows `leaky`; or
-    `None` where no kernel does that.
+    layer: SpikingLayer,
+    v: Array,
+    countdown: Array | None,
+    xs: Array,
+    decay: Parameter,
+    gain: Gain,
+    rest: Parameter = 0.0,
+    *,
+    a: Array | None = None,
+    adaptation: Adaptation | None = None,
+) -> Fired | None:
+    """The spikes of all steps, and the potential, the adaptation `a` and the countdown after the last, where the
+    potential of `layer` follows `leaky`, and adapts by `adaptation`; or `None` where no kernel does that.
     """
-    kind, spike_fn, dtype = _KINDS.get(type(layer.reset)), layer.spike_fn, v.dtype
-    if not (wanted() and xs.dtype == dtype == jnp.float32 and kind is not None) or layer.refractory:
+    kind, spike_fn, dtype = KINDS.get(type(layer.reset)), layer.spike_fn, v.dtype
+    if not (wanted() and xs.dtype == dtype == jnp.float32 and len(xs) and kind is not None):
         return None
     plain = isinstance(spike_fn, AbstractSurrogate) and not isinstance(spike_fn, AbstractRandomSurrogate)
-    if not plain or type(spike_fn).value is not AbstractSurrogate.value or not layer.reset.stop_gradient:
+    if not plain or type(spike_fn).value is not AbstractSurrogate.value or not _steps_as_it_loops(layer):
         return None
-    threshold = acting(layer.threshold, dtype, POSITIVE)
+    threshold, filtering = acting(layer.threshold, dtype, POSITIVE), acting_leaky(decay, gain, rest, dtype)
+    special = layer.refractory or kind == Kind.DELAYED or not layer.reset.stop_gradient
+    if adaptation is not None or special:
+        neuron = Neuron(*filtering, threshold, layer.reset, spike_fn, adaptation)
+        return over_time(neuron, layer.refractory, v, a, countdown, xs)
     value = acting(layer.reset.value, dtype) if isinstance(layer.reset, ResetToValue) else 0.0
-    potentials = neuron_loop(kind, xs, v, *acting_leaky(decay, gain, rest, dtype), threshold, value)
+    potentials = neuron_loop(kind, xs, v, *filtering, threshold, value)
 
     @recomputed
     def spikes_of(spike_fn, potentials, threshold):
@@ -42,4 +59,12 @@ def firing_loop(
 
     spikes = spikes_of(spike_fn, potentials, threshold)
     last = potentials[0, -1].reshape(v.shape)
-    return spikes, layer.reset.after(last, spikes[-1], threshold, spikes[-1])
+    return spikes, layer.reset.after(last, spikes[-1], threshold, spikes[-1]), None, None
+
+
+def _steps_as_it_loops(layer: StatefulLayer) -> bool:
+    """Whether the step of `layer` is that of the class whose loop runs: a subclass may have changed it."""
+    classes = type(layer).__mro__
+    defines = {name: next(c for c in classes if name in vars(c)) for name in ("over_time", "__call__")}
+    fires = all(getattr(type(layer), name, None) is getattr(SpikingLayer, name) for name in ("fire", "_fire"))
+    return defines["over_time"] is defines["__call__"] and (fires or not isinstance(layer, SpikingLayer))
