@@ -84,9 +84,9 @@ void loops(int64_t steps, int64_t n) {
   }
 }
 
-template <Reset reset, bool adapts, bool marked>
+template <Reset reset, bool adapts, bool rests>
 void spikes(int64_t steps, int64_t n) {
-  const int64_t stride = n + 3, refractory = marked && reset != kDelayed ? 2 : 0;
+  const int64_t stride = n + 3, refractory = rests ? 2 : 0;
   auto x = numbers((steps - 1) * stride + n), out = numbers((steps - 1) * stride + n);
   std::unique_ptr<float[]> rows[10];
   for (auto& row : rows) row = numbers(n);
@@ -99,15 +99,15 @@ void spikes(int64_t steps, int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
     v[j] = p[j];
     b[j] = before[j] = a[j];
-    countdown[j] = left[j] = marked && reset != kDelayed ? static_cast<int32_t>(j % 3) : 0;
+    countdown[j] = left[j] = rests ? static_cast<int32_t>(j % 3) : 0;
   }
-  spike<reset, adapts, marked>(x.get(), of, static_cast<int32_t>(refractory), steps, stride, n, p.get(), a.get(),
+  spike<reset, adapts, rests>(x.get(), of, static_cast<int32_t>(refractory), steps, stride, n, p.get(), a.get(),
                                countdown.get(), out.get(), marks.get(), last.get());
   for (int64_t j = 0; j < n; ++j) {
     const double alpha = rows[0][j], gain = rows[1][j], rest = rows[2][j], theta = rows[3][j], rho = rows[5][j];
     for (int64_t t = 0; t < steps; ++t) {
       const int64_t at = t * stride + j;
-      const bool resting = marked && (marks[at] & 1), lowered = marked && (marks[at] & 2);
+      const bool resting = marks[at] & 1, lowered = marks[at] & 2;
       expect(resting == (left[j] > 0), "rest", steps, n);
       const double integrated = rest + alpha * (v[j] - rest) + gain * x[at] + (adapts ? rows[7][j] * b[j] : 0);
       const double w = resting ? v[j] : integrated, threshold = theta + (adapts ? rows[6][j] * b[j] : 0);
@@ -207,7 +207,7 @@ int main() {
       spikes<kToValue, false, true>(steps, n);
       spikes<kToValue, true, true>(steps, n);
       spikes<kSubtract, true, false>(steps, n);
-      spikes<kDelayed, false, true>(steps, n);
+      spikes<kDelayed, false, false>(steps, n);
       spikes<kDelayed, true, true>(steps, n);
       couples(steps, n);
     }

@@ -1,5 +1,7 @@
 """Leaky neurons over all time at once, where a kernel does it."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -12,7 +14,7 @@ from ._reset import ResetToValue
 from ._spiking import SpikingLayer, recomputed
 from ._spiking_loop import KINDS, Adaptation, Neuron, over_time
 
-Fired = tuple[Array, Array, Array | None, Array | None]
+Fired = tuple[Array, Array, Any, Any]
 
 
 def leaky_loop(
@@ -42,12 +44,15 @@ def firing_loop(
     kind, spike_fn, dtype = KINDS.get(type(layer.reset)), layer.spike_fn, v.dtype
     if not (wanted() and xs.dtype == dtype == jnp.float32 and len(xs) and kind is not None):
         return None
-    plain = isinstance(spike_fn, AbstractSurrogate) and not isinstance(spike_fn, AbstractRandomSurrogate)
-    if not plain or type(spike_fn).value is not AbstractSurrogate.value or not _steps_as_it_loops(layer):
+    if not isinstance(spike_fn, AbstractSurrogate) or isinstance(spike_fn, AbstractRandomSurrogate):
+        return None
+    if type(spike_fn).value is not AbstractSurrogate.value or not _steps_as_it_loops(layer):
+        return None
+    if (countdown is None) != (layer.refractory == 0):
         return None
     threshold, filtering = acting(layer.threshold, dtype, POSITIVE), acting_leaky(decay, gain, rest, dtype)
-    special = layer.refractory or kind == Kind.DELAYED or not layer.reset.stop_gradient
-    if adaptation is not None or special:
+    attached = not layer.reset.stop_gradient and kind != Kind.NONE
+    if adaptation is not None or layer.refractory or kind == Kind.DELAYED or attached:
         neuron = Neuron(*filtering, threshold, layer.reset, spike_fn, adaptation)
         return over_time(neuron, layer.refractory, v, a, countdown, xs)
     value = acting(layer.reset.value, dtype) if isinstance(layer.reset, ResetToValue) else 0.0

@@ -66,7 +66,10 @@ class Marks(eqx.Module):
 
 
 class Neuron(eqx.Module):
-    """A step in two halves: what is compared with the threshold, `before`; and what the spike leaves, `after`."""
+    """A step in two halves: what is compared with the threshold, `before`; and what the spike leaves, `after`.
+
+    `a` is the adaptation of the step before; anything where there is none.
+    """
 
     alpha: Array
     gain: Array
@@ -76,7 +79,7 @@ class Neuron(eqx.Module):
     spike_fn: AbstractSurrogate
     adaptation: Adaptation | None = None
 
-    def before(self, p: Array, a: Array | None, x: Array, marks: Marks) -> Array:
+    def before(self, p: Array, a: Any, x: Array, marks: Marks) -> Array:
         v = self.rest + self.alpha * (p - self.rest) + self.gain * x
         if self.adaptation is not None and self.adaptation.drives is not None:
             v = v + self.adaptation.drives * a
@@ -84,7 +87,7 @@ class Neuron(eqx.Module):
             v = jnp.where(marks.resting, p, v)
         return v - self._lift(a, marks)
 
-    def after(self, z: Array, a: Array | None, spike: Array, marks: Marks) -> tuple[Array, Array | None]:
+    def after(self, z: Array, a: Any, spike: Array, marks: Marks) -> tuple[Array, Array | None]:
         v = z + self._lift(a, marks)
         p = self.reset.after(v, spike, self.threshold + self._raised(a), spike)
         if marks.resting is not None:
@@ -102,11 +105,11 @@ class Neuron(eqx.Module):
         added = self._added(spike, v)
         return moved_loop(jnp.concatenate([a[None], added[:-1]]), self.adaptation.rho)
 
-    def _raised(self, a: Array | None) -> Array | float:
+    def _raised(self, a: Any) -> Array | float:
         """By what the threshold is raised."""
         return 0.0 if self.adaptation is None or self.adaptation.raises is None else self.adaptation.raises * a
 
-    def _lift(self, a: Array | None, marks: Marks) -> Array | float:
+    def _lift(self, a: Any, marks: Marks) -> Array | float:
         """By what the potential is above what is compared with the threshold."""
         raised = self._raised(a)
         return raised if marks.lowered is None else raised + marks.lowered * (self.threshold + raised)
@@ -116,14 +119,13 @@ class Neuron(eqx.Module):
         added = self.adaptation.adds * spike
         return added if self.adaptation.follows is None else added + self.adaptation.follows * (v - self.rest)
 
-    def factors(self, z: Array, a: Array | None, spike: Array, slope: Array, marks: Marks) -> tuple[Array, ...]:
+    def factors(self, z: Array, a: Any, spike: Array, slope: Array, marks: Marks) -> tuple[Array, ...]:
         r"""How $z_{t+1}$ and $a_t$ depend on $z_t$ and $a_{t-1}$. What all steps share has no axis for time.
 
         **Arguments:** `slope`: how the spikes depend on $z_t$.
         """
         of = self.adaptation
-        to_value = isinstance(self.reset, ResetToValue)
-        p_by_v = 1 - spike if to_value else jnp.ones((), z.dtype)
+        p_by_v = 1 - spike if isinstance(self.reset, ResetToValue) else jnp.ones((), z.dtype)
         p_by_z = p_by_v
         if not (self.reset.stop_gradient or isinstance(self.reset, NoReset)):
             jump = -(self.threshold + self._raised(a))
@@ -158,9 +160,8 @@ def over_time(
     kind, of = KINDS[type(neuron.reset)], neuron.adaptation
     value: Any = acting(neuron.reset.value, v.dtype) if isinstance(neuron.reset, ResetToValue) else 0.0
     rows = neuron.alpha, neuron.gain, neuron.rest, neuron.threshold, value
-    adaptation = None if of is None else [of.rho, of.raises, of.drives, of.follows, of.adds]
-    if adaptation is not None:
-        adaptation = tuple(jnp.zeros((), v.dtype) if one is None else one for one in adaptation)
+    parts = None if of is None else [of.rho, of.raises, of.drives, of.follows, of.adds]
+    adaptation = None if parts is None else tuple(jnp.zeros((), v.dtype) if one is None else one for one in parts)
     stopped = jax.lax.stop_gradient((xs, (v, a, countdown), rows, adaptation))
     z, bits, last, countdown = spiking_loop(kind, refractory, *stopped)
     marks = Marks(bits, refractory > 0, kind == Kind.DELAYED)
@@ -188,7 +189,7 @@ def _attached(
 
 @_attached.def_jvp
 def _attached_jvp(primals, tangents, *, of_spikes):
-    # As in a scan, what has a derivative itself is where spikes are, and how steep they are: these do not move twice.
+    # As in a scan: how steep a spike is has a derivative of its own, but the spike has been differentiated.
     z, last = _attached(*primals, of_spikes=False)
     return (z, last), recomputed(_moving)(primals[:4], tangents[:4], z, primals[-1], of_spikes)
 
@@ -223,5 +224,6 @@ def _moving(primals, tangents, z, marks, of_spikes):
     if added is None:
         return coupled_loop(du, first, factors)
     more = moved_loop(jnp.concatenate([jnp.zeros_like(a)[None], added[:-1]]), factors[3])
-    dz, d_last = coupled_loop(du.at[1:].add((factors[1] * more)[:-1]), first, factors)
+    du = du + jnp.concatenate([jnp.zeros_like(a)[None], (factors[1] * more)[:-1]])
+    dz, d_last = coupled_loop(du, first, factors)
     return dz, d_last + more[-1]

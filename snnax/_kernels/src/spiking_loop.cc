@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "neurons.h"
 
@@ -35,7 +36,7 @@ struct Spiking {
 };
 
 // `last` is the adaptation that acts in the last step.
-template <Reset reset, bool adapts, bool marked>
+template <Reset reset, bool adapts, bool rests>
 SNNAX_EACH_TARGET void spike(const float* __restrict x, const Spiking& of, int32_t refractory, int64_t steps,
                              int64_t stride, int64_t n, float* __restrict p, float* __restrict a,
                              int32_t* __restrict countdown, float* __restrict out, uint8_t* __restrict marks,
@@ -44,24 +45,42 @@ SNNAX_EACH_TARGET void spike(const float* __restrict x, const Spiking& of, int32
   const float *__restrict theta = of.theta, *__restrict value = of.value, *__restrict rho = of.rho;
   const float *__restrict raises = of.raises, *__restrict drives = of.drives;
   const float *__restrict follows = of.follows, *__restrict adds = of.adds;
+  float held[kColumns], bar[kColumns];  // of those that rest: the potential, and what it never reaches
   std::copy_n(a, n, last);
-  for (int64_t t = 0; t < steps; ++t, x += stride, out += stride, marks += marked ? stride : 0) {
+  for (int64_t t = 0; t < steps; ++t, x += stride, out += stride, marks += rests || reset == kDelayed ? stride : 0) {
     if (adapts && t == steps - 1) std::copy_n(a, n, last);
+    // Loops without a branch, so that each is done for many neurons at a time.
+    if (rests) {
+      for (int64_t j = 0; j < n; ++j) bar[j] = countdown[j] > 0 ? std::numeric_limits<float>::quiet_NaN() : theta[j];
+      for (int64_t j = 0; j < n; ++j) {
+        const float v = rest[j] + alpha[j] * (p[j] - rest[j]) + gain[j] * x[j] + (adapts ? drives[j] * a[j] : 0.0f);
+        held[j] = countdown[j] > 0 ? p[j] : v;
+      }
+    }
     for (int64_t j = 0; j < n; ++j) {
-      const bool resting = marked && countdown[j] > 0;
-      const float integrated = rest[j] + alpha[j] * (p[j] - rest[j]) + gain[j] * x[j] + (adapts ? drives[j] * a[j] : 0.0f);
-      const float v = resting ? p[j] : integrated;
-      const float raised = adapts ? raises[j] * a[j] : 0.0f, threshold = theta[j] + raised;
-      const bool lowered = reset == kDelayed && p[j] >= threshold;
-      const float z = v - raised - (lowered ? threshold : 0.0f);
-      const bool fired = !resting && z >= theta[j];
+      const float before = p[j], current = adapts ? a[j] : 0.0f, reached = rests ? bar[j] : theta[j];
+      const float integrated = rest[j] + alpha[j] * (before - rest[j]) + gain[j] * x[j] + (adapts ? drives[j] * current : 0.0f);
+      const float v = rests ? held[j] : integrated;
+      const float raised = adapts ? raises[j] * current : 0.0f, threshold = theta[j] + raised;
+      const bool lowered = (reset == kDelayed) & (before >= threshold);
+      const float low = lowered ? threshold : 0.0f, z = v - raised - low;
       const float after = reset == kNone ? v : reset == kToValue ? value[j] : v - threshold;
       out[j] = z;
-      p[j] = fired ? after : v;
-      if (adapts) a[j] = rho[j] * a[j] + follows[j] * (v - rest[j]) + (fired ? adds[j] : 0.0f);
-      if (marked) {
-        marks[j] = static_cast<uint8_t>((resting ? 1 : 0) + (lowered ? 2 : 0));
-        countdown[j] = fired ? refractory : std::max(countdown[j] - 1, 0);
+      if (reset == kDelayed) marks[j] = lowered ? 2 : 0;
+      p[j] = z >= reached ? after : v;
+      if (adapts) {
+        const float added = z >= reached ? adds[j] : 0.0f;
+        a[j] = rho[j] * current + follows[j] * (v - rest[j]) + added;
+      }
+    }
+    if (rests) {
+      for (int64_t j = 0; j < n; ++j) {
+        const uint8_t lowered = reset == kDelayed ? marks[j] : 0, resting = countdown[j] > 0 ? 1 : 0;
+        marks[j] = lowered + resting;
+      }
+      for (int64_t j = 0; j < n; ++j) {
+        const int32_t left = countdown[j] - (countdown[j] > 0 ? 1 : 0);
+        countdown[j] = out[j] >= bar[j] ? refractory : left;
       }
     }
   }
@@ -91,11 +110,12 @@ SNNAX_EACH_TARGET void couple(const float* __restrict u, const Coefficient* c, i
   }
 }
 
-template <bool adapts, bool marked>
+template <bool adapts, bool rests>
 auto spiking(int64_t reset) {
-  return reset == kNone      ? spike<kNone, adapts, marked>
-         : reset == kToValue ? spike<kToValue, adapts, marked>
-                             : spike<kSubtract, adapts, marked>;
+  return reset == kNone      ? spike<kNone, adapts, rests>
+         : reset == kToValue ? spike<kToValue, adapts, rests>
+         : reset == kDelayed ? spike<kDelayed, adapts, rests>
+                             : spike<kSubtract, adapts, rests>;
 }
 
 ffi::Error spiking_loop(ffi::ThreadPool pool, Steps x, Values v0, Values a0, Counts countdown0, Values alpha, Values gain,
@@ -116,9 +136,8 @@ ffi::Error spiking_loop(ffi::ThreadPool pool, Steps x, Values v0, Values a0, Cou
                         of_example(value, example, first),  of_example(rho, example, first),
                         of_example(raises, example, first), of_example(drives, example, first),
                         of_example(follows, example, first), of_example(adds, example, first)};
-    const auto run = reset == kDelayed ? (adapts ? spike<kDelayed, true, true> : spike<kDelayed, false, true>)
-                     : marked          ? (adapts ? spiking<true, true>(reset) : spiking<false, true>(reset))
-                                       : (adapts ? spiking<true, false>(reset) : spiking<false, false>(reset));
+    const auto run = adapts ? (refractory ? spiking<true, true>(reset) : spiking<true, false>(reset))
+                            : (refractory ? spiking<false, true>(reset) : spiking<false, false>(reset));
     run(x.typed_data() + begin, of, static_cast<int32_t>(refractory), steps, n, count, p, a, counts,
         out->typed_data() + begin, marked ? marks->typed_data() + begin : nullptr, last->typed_data() + row);
   });
