@@ -10,6 +10,7 @@
 #include "neuron_loop.cc"
 #include "spike_convolution.cc"
 #include "spike_product.cc"
+#include "spiking_loop.cc"
 
 using namespace snnax;
 
@@ -69,7 +70,7 @@ void loops(int64_t steps, int64_t n) {
     std::unique_ptr<float[]> moving(new float[n]()), moved_by(new float[(steps - 1) * stride + n]());
     const auto run = reset == kToValue ? (backwards ? moved<false, true> : moved<false, false>)
                                        : (backwards ? moved<true, true> : moved<true, false>);
-    run(x.get(), out.get(), alpha.get(), theta.get(), steps, stride, n, moving.get(), moved_by.get());
+    run(x.get(), out.get(), {alpha.get(), 0}, theta.get(), steps, stride, n, moving.get(), moved_by.get());
     for (int64_t j = 0; j < n; ++j) {
       double sum = 0;
       for (int64_t i = 0; i < steps; ++i) {
@@ -79,6 +80,74 @@ void loops(int64_t steps, int64_t n) {
         sum = x[at] + (cut ? 0.0 : alpha[j] * sum);
         expect(std::abs(sum - moved_by[at]) < 1e-4, "moved", steps, n);
       }
+    }
+  }
+}
+
+template <Reset reset, bool adapts, bool rests>
+void spikes(int64_t steps, int64_t n) {
+  const int64_t stride = n + 3, refractory = rests ? 2 : 0;
+  auto x = numbers((steps - 1) * stride + n), out = numbers((steps - 1) * stride + n);
+  std::unique_ptr<float[]> rows[10];
+  for (auto& row : rows) row = numbers(n);
+  const Spiking of = {rows[0].get(), rows[1].get(), rows[2].get(), rows[3].get(), rows[4].get(),
+                      rows[5].get(), rows[6].get(), rows[7].get(), rows[8].get(), rows[9].get()};
+  auto p = numbers(n), a = numbers(n), last = numbers(n);
+  std::unique_ptr<int32_t[]> countdown(new int32_t[n]), left(new int32_t[n]);
+  std::unique_ptr<uint8_t[]> marks(new uint8_t[(steps - 1) * stride + n]());
+  std::unique_ptr<double[]> v(new double[n]), b(new double[n]), before(new double[n]);
+  for (int64_t j = 0; j < n; ++j) {
+    v[j] = p[j];
+    b[j] = before[j] = a[j];
+    countdown[j] = left[j] = rests ? static_cast<int32_t>(j % 3) : 0;
+  }
+  spike<reset, adapts, rests>(x.get(), of, static_cast<int32_t>(refractory), steps, stride, n, p.get(), a.get(),
+                               countdown.get(), out.get(), marks.get(), last.get());
+  for (int64_t j = 0; j < n; ++j) {
+    const double alpha = rows[0][j], gain = rows[1][j], rest = rows[2][j], theta = rows[3][j], rho = rows[5][j];
+    for (int64_t t = 0; t < steps; ++t) {
+      const int64_t at = t * stride + j;
+      const bool resting = marks[at] & 1, lowered = marks[at] & 2;
+      expect(resting == (left[j] > 0), "rest", steps, n);
+      const double integrated = rest + alpha * (v[j] - rest) + gain * x[at] + (adapts ? rows[7][j] * b[j] : 0);
+      const double w = resting ? v[j] : integrated, threshold = theta + (adapts ? rows[6][j] * b[j] : 0);
+      expect(reset == kDelayed || !lowered, "lowered", steps, n);
+      expect(reset != kDelayed || lowered == (v[j] >= threshold) || std::abs(v[j] - threshold) < 1e-4, "lowered", steps, n);
+      expect(std::abs(w - (threshold - theta) - (lowered ? threshold : 0) - out[at]) < 1e-4, "spike", steps, n);
+      const bool fired = !resting && out[at] >= rows[3][j];
+      v[j] = !fired || reset == kNone ? w : reset == kToValue ? rows[4][j] : w - threshold;
+      before[j] = b[j];
+      if (adapts) b[j] = rho * b[j] + rows[8][j] * (w - rest) + (fired ? rows[9][j] : 0);
+      left[j] = fired ? static_cast<int32_t>(refractory) : std::max(left[j] - 1, 0);
+    }
+    expect(std::abs(before[j] - last[j]) < 1e-4 && left[j] == countdown[j], "last", steps, n);
+  }
+}
+
+void couples(int64_t steps, int64_t n) {
+  const int64_t stride = n + 3, size = (steps - 1) * stride + n;
+  auto u = numbers(size), first = numbers(n), z = numbers(n), out = numbers(size), row = numbers(n);
+  std::unique_ptr<float[]> each[3] = {numbers(size), numbers(size), numbers(size)};
+  const Coefficient c[] = {{each[0].get(), stride}, {each[1].get(), stride}, {each[2].get(), stride}, {row.get(), 0}};
+  for (bool backwards : {false, true}) {
+    std::unique_ptr<float[]> a(new float[n]);
+    std::copy_n(first.get(), n, a.get());
+    const auto run = backwards ? couple<true> : couple<false>;
+    run(u.get(), c, steps, stride, n, z.get(), a.get(), out.get());
+    for (int64_t j = 0; j < n; ++j) {
+      double one = 0, two = first[j];
+      for (int64_t i = 0; i < steps; ++i) {
+        const int64_t t = backwards ? steps - 1 - i : i, from = (backwards ? t : t - 1) * stride + j;
+        if (i == 0) {
+          one = u[t * stride + j];
+        } else {
+          const double sum = u[t * stride + j] + each[0][from] * one + each[backwards ? 2 : 1][from] * two;
+          two = each[backwards ? 1 : 2][from] * one + row[j] * two;
+          one = sum;
+        }
+        expect(std::abs(one - out[t * stride + j]) < 1e-4, "couple", steps, n);
+      }
+      expect(std::abs(two - a[j]) < 1e-4, "couple, last", steps, n);
     }
   }
 }
@@ -134,6 +203,13 @@ int main() {
       loops<kNone>(steps, n);
       loops<kToValue>(steps, n);
       loops<kSubtract>(steps, n);
+      spikes<kNone, true, false>(steps, n);
+      spikes<kToValue, false, true>(steps, n);
+      spikes<kToValue, true, true>(steps, n);
+      spikes<kSubtract, true, false>(steps, n);
+      spikes<kDelayed, false, false>(steps, n);
+      spikes<kDelayed, true, true>(steps, n);
+      couples(steps, n);
     }
   }
   std::puts("all equal");

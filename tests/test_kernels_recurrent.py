@@ -28,7 +28,7 @@ def close(got, expected, tolerance=1e-4):
     examples=st.integers(1, 11),
     steps=st.integers(1, 6),
     n=st.sampled_from([1, 5, 64, 70]),
-    kind=st.sampled_from(list(_kernels.Kind)),
+    kind=st.sampled_from(list(_kernels.Kind)[:3]),
     threshold=st.sampled_from([-10.0, 0.4, 10.0]),
     seed=st.integers(0, 9),
 )

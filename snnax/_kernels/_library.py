@@ -23,6 +23,8 @@ TARGETS = (
     "snnax_recurrent_loop",
     "snnax_returning_loop",
     "snnax_gated_returning_loop",
+    "snnax_spiking_loop",
+    "snnax_coupled_loop",
     "snnax_convolution",
     "snnax_weight_gradient",
 )

@@ -32,11 +32,14 @@ SMALL = 2**16
 
 
 class Kind(enum.IntEnum):
-    """What a spike does to the potential: nothing, a reset to a value, or a subtraction of the threshold."""
+    """What a spike does to the potential: nothing, a reset to a value, or a subtraction of the threshold, which may be
+    delayed; `neuron_loop` knows no delay.
+    """
 
     NONE = 0
     TO_VALUE = 1
     SUBTRACT = 2
+    DELAYED = 3
 
 
 def neuron_loop(kind: Kind, xs: Array, v: Array, alpha: Any, gain: Any, rest: Any, theta: Any, value: Any) -> Array:
@@ -52,6 +55,20 @@ def neuron_loop(kind: Kind, xs: Array, v: Array, alpha: Any, gain: Any, rest: An
     return _potentials.bind(xs.reshape(1, xs.shape[0], math.prod(v.shape)), *flat, reset=int(kind))
 
 
+def moved_loop(u: Array, factor: Array) -> Array:
+    """$m_t = u_t + f_{t-1} m_{t-1}$. **Arguments:** `u`: `(time, *shape)`; `factor`: $f$, which broadcasts to `shape`,
+    or is of the shape of `u`.
+    """
+    flat = u.reshape(1, len(u), math.prod(u.shape[1:]))
+    return moved(flat, factor_of(u, factor), backwards=False).reshape(u.shape)
+
+
+def factor_of(u: Array, factor: Array) -> Array:
+    """A factor of `moved_loop` in the form of the loops, `(1, time or 1, neurons)`."""
+    shape = u.shape if factor.ndim == u.ndim else (1, *u.shape[1:])
+    return jnp.broadcast_to(factor, shape).reshape(1, shape[0], math.prod(u.shape[1:]))
+
+
 # The twins in plain JAX. Examples come first, then time, then neurons.
 
 
@@ -65,17 +82,15 @@ def plain_potentials(x, v0, alpha, gain, rest, theta, value, *, reset: int) -> A
     return jnp.moveaxis(jax.lax.scan(step, state, jnp.moveaxis(x, 1, 0))[1], 0, 1)
 
 
-def plain_moved(u, alpha, *gate, backwards: bool) -> Array:
-    keeps = keeps_of(u, gate)
-
-    def step(state, given):
-        u, keeps = given
+def plain_moved(u, factor, *gate, backwards: bool) -> Array:
+    def step(carried, given):
+        u, factor = given
         if backwards:
-            state = u + alpha * keeps * state
-            return state, state
-        return keeps * (u + alpha * state), u + alpha * state
+            out = u + factor * carried
+            return out, out
+        return factor * (u + carried), u + carried
 
-    given = jnp.moveaxis(u, 1, 0), jnp.moveaxis(keeps, 1, 0)
+    given = jnp.moveaxis(u, 1, 0), jnp.moveaxis(keeps_of(u, gate) * factor, 1, 0)
     _, out = jax.lax.scan(step, jnp.zeros_like(u[:, 0]), given, reverse=backwards)
     return jnp.moveaxis(out, 0, 1)
 
@@ -88,28 +103,38 @@ def keeps_of(u: Array, gate: Sequence[Array]) -> Array:
     return (v < theta[:, None]).astype(u.dtype)
 
 
-def _primitive(name: str, plain: Callable) -> Primitive:
+def loop_primitive(name: str, plain: Callable, results: Callable | None = None, whole: int = 1) -> Primitive:
+    """A loop that is compiled on a CPU, and `plain` elsewhere.
+
+    **Arguments:** `results`: a list of what it gives, as shapes and dtypes, from its arguments; by default one array
+        like the first of them.
+    """
     primitive = Primitive(name)
+    several = primitive.multiple_results = results is not None
+    given = results or (lambda first, *_, **__: first)
 
     def compiled(*args, **options):
         if args[0].size < SMALL:
             return plain(*args, **options)
-        shape = jax.ShapeDtypeStruct(args[0].shape, args[0].dtype)
+        shapes = jax.tree.map(lambda one: jax.ShapeDtypeStruct(one.shape, one.dtype), given(*args, **options))
         attributes = {key: value if isinstance(value, bool) else np.int64(value) for key, value in options.items()}
-        return jax.ffi.ffi_call(name, shape)(*args, **attributes)
+        return jax.ffi.ffi_call(name, shapes)(*args, **attributes)
 
-    primitive.def_abstract_eval(lambda x, *others, **options: ShapedArray(x.shape, x.dtype))
+    def abstract(*args, **options):
+        return jax.tree.map(lambda one: ShapedArray(one.shape, one.dtype), given(*args, **options))
+
+    primitive.def_abstract_eval(abstract)
     primitive.def_impl(lambda *args, **options: eagerly(primitive, plain, args, options))
-    mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=False))
-    mlir.register_lowering(primitive, mlir.lower_fun(compiled, multiple_results=False), platform="cpu")
+    mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=several))
+    mlir.register_lowering(primitive, mlir.lower_fun(compiled, multiple_results=several), platform="cpu")
     batching.primitive_batchers[primitive] = lambda args, axes, **options: batched(
-        functools.partial(primitive.bind, **options), args, axes
+        functools.partial(primitive.bind, **options), args, axes, whole
     )
     return primitive
 
 
-def batched(bind: Callable, args, axes):
-    """Examples of examples are examples. What all share stays one row."""
+def batched(bind: Callable, args, axes, whole: int = 1):
+    """Examples of examples are examples. What all share stays one row, but for the `whole` first arguments."""
     size = next(arg.shape[axis] for arg, axis in zip(args, axes, strict=True) if axis is not None)
     examples = max(
         arg.shape[0 if axis is None else 1 if axis == 0 else 0] for arg, axis in zip(args, axes, strict=True)
@@ -122,14 +147,20 @@ def batched(bind: Callable, args, axes):
         arg = jnp.broadcast_to(arg, (size, examples, *arg.shape[2:]))
         return arg.reshape(-1, *arg.shape[2:])
 
-    flat = [rows(arg, axis, arg.ndim - (axis is not None) == 3) for arg, axis in zip(args, axes, strict=True)]
+    flat = [rows(arg, axis, i < whole) for i, (arg, axis) in enumerate(zip(args, axes, strict=True))]
     out = bind(*flat)
-    return out.reshape(size, examples, *out.shape[1:]), 0
+    out = jax.tree.map(lambda one: one.reshape(size, examples, *one.shape[1:]), out)
+    return out, [0] * len(out) if isinstance(out, list) else 0
 
 
-_potentials = _primitive("snnax_neuron_loop", plain_potentials)
-moved = _primitive("snnax_moved_loop", plain_moved)
-_gated = _primitive("snnax_gated_loop", plain_moved)
+_potentials = loop_primitive("snnax_neuron_loop", plain_potentials)
+_moved = loop_primitive("snnax_moved_loop", plain_moved)
+_gated = loop_primitive("snnax_gated_loop", plain_moved)
+
+
+def moved(u: Array, factor: Array, *, backwards: bool) -> Array:
+    """The recurrence over examples, time and neurons; what `factor` shares may have one example or one step."""
+    return _moved.bind(u, factor, backwards=backwards)
 
 
 def _potentials_jvp(primals, tangents, *, reset: int):
@@ -145,8 +176,8 @@ def _potentials_jvp(primals, tangents, *, reset: int):
         return v, jnp.zeros_like(v)
     u = sum(parts[1:], parts[0])
     if reset == Kind.TO_VALUE:
-        return v, _gated.bind(u, alpha, v, theta, backwards=False)
-    return v, moved.bind(u, alpha, backwards=False)
+        return v, _gated.bind(u, alpha[:, None], v, theta, backwards=False)
+    return v, moved(u, alpha[:, None], backwards=False)
 
 
 def pushed(reset: int, v: Array, neurons: Sequence[Array], tangents: Sequence[Array | None]) -> list[Array]:
@@ -174,34 +205,50 @@ def pushed(reset: int, v: Array, neurons: Sequence[Array], tangents: Sequence[Ar
     return parts
 
 
+def shifted(values: Array, axis: int, *, backwards: bool) -> Array:
+    """What the step before, or backwards the one after, has left, and 0 where there is none."""
+    zero = jnp.zeros_like(jax.lax.slice_in_dim(values, 0, 1, axis=axis))
+    kept = jax.lax.slice_in_dim(values, 1, None, axis=axis) if backwards else _all_but_last(values, axis)
+    return jnp.concatenate([kept, zero] if backwards else [zero, kept], axis=axis)
+
+
+def _all_but_last(values: Array, axis: int) -> Array:
+    return jax.lax.slice_in_dim(values, 0, values.shape[axis] - 1, axis=axis)
+
+
+def carried(factor: Array, values: Array, *, backwards: bool) -> Array:
+    """What a linear recurrence carries into each step: by the factor of the step before, or backwards of this one.
+
+    Examples come first, then time.
+    """
+    if backwards:
+        return factor * shifted(values, 1, backwards=True)
+    return shifted(factor * values, 1, backwards=False)
+
+
 def _linear(primitive: Primitive) -> None:
-    """Derivatives of `moved` and `_gated`: what they are linear in moves them; decays act on every step; and where
-    spikes gate, the potentials tell only where they were.
+    """Derivatives of `_moved` and `_gated`: what they are linear in moves them; the factors act on every step; and
+    where spikes gate, the potentials tell only where they were.
     """
 
     def jvp(primals, tangents, *, backwards: bool):
-        u, alpha, *gate = primals
-        du, d_alpha, *_ = tangents
+        u, factor, *gate = primals
+        du, d_factor, *_ = tangents
         out = primitive.bind(*primals, backwards=backwards)
         parts = [] if type(du) is ad.Zero else [du]
-        if type(d_alpha) is not ad.Zero:
-            keeps, zero = keeps_of(u, gate), jnp.zeros_like(out[:, :1])
-            if backwards:
-                carried = keeps * jnp.concatenate([out[:, 1:], zero], axis=1)
-            else:
-                carried = jnp.concatenate([zero, (keeps * out)[:, :-1]], axis=1)
-            parts.append(d_alpha[:, None] * carried)
+        if type(d_factor) is not ad.Zero:
+            parts.append(carried(keeps_of(u, gate) * d_factor, out, backwards=backwards))
         if not parts:
             return out, jnp.zeros_like(out)
-        return out, primitive.bind(sum(parts[1:], parts[0]), alpha, *gate, backwards=backwards)
+        return out, primitive.bind(sum(parts[1:], parts[0]), factor, *gate, backwards=backwards)
 
-    def transpose(error, u, alpha, *gate, backwards: bool):
-        return primitive.bind(error, alpha, *gate, backwards=not backwards), None, *(None for _ in gate)
+    def transpose(error, u, factor, *gate, backwards: bool):
+        return primitive.bind(error, factor, *gate, backwards=not backwards), None, *(None for _ in gate)
 
     ad.primitive_jvps[primitive] = jvp
     ad.primitive_transposes[primitive] = transpose
 
 
 ad.primitive_jvps[_potentials] = _potentials_jvp
-_linear(moved)
+_linear(_moved)
 _linear(_gated)

@@ -29,7 +29,7 @@ from jaxtyping import Array
 
 from .._moving import moving
 from ._library import eagerly
-from ._neuron_loop import Kind, batched, keeps_of, moved, pushed
+from ._neuron_loop import Kind, batched, carried, keeps_of, moved, pushed, shifted
 from ._spike_product import spike_product
 
 
@@ -54,16 +54,14 @@ def recurrent_loop(kind: Kind, spike_fn: Callable, xs: Array, w: Array, v: Array
 
 def heard(s: Array, w: Array, gamma: Array, beta: Array | None, product: Callable = spike_product) -> Array:
     """What comes back of the spikes `s` of all steps."""
-    before = jnp.concatenate([jnp.zeros_like(s[:, :1]), s[:, :-1]], axis=1)
-    c = gamma[:, None] * product(before, w)
-    return c if beta is None else moved.bind(c, beta, backwards=False)
+    c = gamma[:, None] * product(shifted(s, 1, backwards=False), w)
+    return c if beta is None else moved(c, beta[:, None], backwards=False)
 
 
 def _heard_backwards(error: Array, w: Array, gamma: Array, beta: Array | None) -> Array:
     """The transpose of `heard` in the spikes."""
-    c = error if beta is None else moved.bind(error, beta, backwards=True)
-    sent = (gamma[:, None] * c) @ w.T
-    return jnp.concatenate([sent[:, 1:], jnp.zeros_like(sent[:, :1])], axis=1)
+    c = error if beta is None else moved(error, beta[:, None], backwards=True)
+    return shifted((gamma[:, None] * c) @ w.T, 1, backwards=True)
 
 
 # The twins in plain JAX. Examples come first, then time, then neurons.
@@ -160,14 +158,14 @@ def _linear(primitive: Primitive) -> None:
         w, u, h, alpha, gain, gamma, beta, *gate = primals
         dw, du, *others = (None if type(tangent) is ad.Zero else tangent for tangent in tangents[:7])
         out = primitive.bind(*primals, backwards=backwards)
-        keeps, zero = keeps_of(u, gate), jnp.zeros_like(out[:, :1])
+        keeps = keeps_of(u, gate)
 
         def added(w, h, alpha, gain, gamma, beta):
             if backwards:
-                carried = keeps * jnp.concatenate([out[:, 1:], zero], axis=1)
-                return alpha[:, None] * carried + h * _heard_backwards(gain[:, None] * out, w, gamma, beta)
-            carried = jnp.concatenate([zero, (keeps * out)[:, :-1]], axis=1)
-            return alpha[:, None] * carried + gain[:, None] * heard(h * out, w, gamma, beta, jnp.matmul)
+                returned = h * _heard_backwards(gain[:, None] * out, w, gamma, beta)
+            else:
+                returned = gain[:, None] * heard(h * out, w, gamma, beta, jnp.matmul)
+            return returned + carried(keeps * alpha[:, None], out, backwards=backwards)
 
         parts = [] if du is None else [du]
         parts += _tangent(added, (w, h, alpha, gain, gamma, beta), (dw, *others))

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from .._parameter import DECAY, acting, as_parameter, parameter
-from ._filter import Gain, Parameter, as_decays, as_gains, leaky, split
+from ._filter import Gain, Parameter, acting_leaky, as_decays, as_gains, leaky, split
+from ._leaky_loop import firing_loop
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
+from ._spiking_loop import Adaptation
 
 
 class AdaptiveState(eqx.Module):
@@ -99,3 +101,14 @@ class AdaptiveLIF(SpikingLayer):
         beta = acting(self.ada_decay_constant, dtype, DECAY)
         a = beta * state.a + (1 - beta) * coupling - acting(self.ada_step_val, dtype) * spike
         return AdaptiveState(v, a, countdown), in_activation_dtype(spike, x)
+
+    def over_time(self, state: AdaptiveState, xs: Array, *, keys: Array | None = None) -> tuple[AdaptiveState, Array]:
+        """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
+        dtype, leaking = state.v.dtype, (self.decay_constants, self.gain, self.rest)
+        beta, (_, gain, _) = acting(self.ada_decay_constant, dtype, DECAY), acting_leaky(*leaking, dtype)
+        follows, adds = (1 - beta) * acting(self.ada_coupling_var, dtype), -acting(self.ada_step_val, dtype)
+        adaptation = Adaptation(beta, adds, drives=gain, follows=follows)
+        done = firing_loop(self, state.v, state.countdown, xs, *leaking, a=state.a, adaptation=adaptation)
+        if done is None:
+            return super().over_time(state, xs, keys=keys)
+        return AdaptiveState(*done[1:]), done[0]

@@ -9,7 +9,9 @@ from jaxtyping import Array, PRNGKeyArray
 from .._parameter import DECAY, POSITIVE, acting, as_parameter, parameter
 from ._adaptive_lif import AdaptiveState
 from ._filter import Gain, Parameter, as_decays, as_gains, leaky, split
+from ._leaky_loop import firing_loop
 from ._spiking import Firing, SpikingLayer, in_activation_dtype, in_state_dtype
+from ._spiking_loop import Adaptation
 
 
 class ALIF(SpikingLayer):
@@ -90,3 +92,13 @@ class ALIF(SpikingLayer):
         spike, v, countdown = self.fire(v, state.v, state.countdown, threshold=threshold, key=key)
         rho = acting(self.ada_decay_constant, dtype, DECAY)
         return AdaptiveState(v, rho * state.a + (1 - rho) * spike, countdown), in_activation_dtype(spike, x)
+
+    def over_time(self, state: AdaptiveState, xs: Array, *, keys: Array | None = None) -> tuple[AdaptiveState, Array]:
+        """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
+        rho = acting(self.ada_decay_constant, state.v.dtype, DECAY)
+        adaptation = Adaptation(rho, 1 - rho, raises=acting(self.ada_coupling_var, state.v.dtype))
+        leaking = self.decay_constants, self.gain, self.rest
+        done = firing_loop(self, state.v, state.countdown, xs, *leaking, a=state.a, adaptation=adaptation)
+        if done is None:
+            return super().over_time(state, xs, keys=keys)
+        return AdaptiveState(*done[1:]), done[0]

@@ -88,10 +88,10 @@ class SimpleIAF(SpikingLayer):
 
     def over_time(self, state: PotentialState, xs: Array, *, keys: Array | None = None) -> tuple[PotentialState, Array]:
         """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
-        done = firing_loop(self, state.v, _drive(xs, self.gain, self.leak), 1.0, 1.0)
+        done = firing_loop(self, state.v, state.countdown, _drive(xs, self.gain, self.leak), 1.0, 1.0)
         if done is None:
             return super().over_time(state, xs, keys=keys)
-        return PotentialState(done[1], None), done[0]
+        return PotentialState(done[1], done[3]), done[0]
 
     def in_parallel(
         self, state: PotentialState, xs: Array, *, keys: Array | None = None
@@ -160,11 +160,15 @@ class IAF(SpikingLayer):
 
     def over_time(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
         """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
-        i = leaky_loop(state.i, xs, self.decay_constants, self.gain[1])
-        done = i if i is None else firing_loop(self, state.v, _drive(i, self.gain[0], self.leak), 1.0, 1.0)
+        i = leaky_loop(self, state.i, xs, self.decay_constants, self.gain[1])
+        done = (
+            i
+            if i is None
+            else firing_loop(self, state.v, state.countdown, _drive(i, self.gain[0], self.leak), 1.0, 1.0)
+        )
         if i is None or done is None:
             return super().over_time(state, xs, keys=keys)
-        return SynapticState(done[1], i[-1], None), done[0]
+        return SynapticState(done[1], i[-1], done[3]), done[0]
 
     def in_parallel(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
         """All steps at once, as `over_time`; see `snn.Associative`."""

@@ -85,7 +85,7 @@ class SimpleLI(StatefulLayer):
         self, state: IntegratorState, xs: Array, *, keys: Array | None = None
     ) -> tuple[IntegratorState, Array]:
         """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
-        v = leaky_loop(state.v, xs, self.decay_constants, self.gain, self.rest)
+        v = leaky_loop(self, state.v, xs, self.decay_constants, self.gain, self.rest)
         return super().over_time(state, xs, keys=keys) if v is None else (IntegratorState(v[-1]), v)
 
     def in_parallel(
@@ -158,8 +158,8 @@ class LI(StatefulLayer):
         self, state: SynapticIntegratorState, xs: Array, *, keys: Array | None = None
     ) -> tuple[SynapticIntegratorState, Array]:
         """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
-        i = leaky_loop(state.i, xs, self.decay_constants[1], self.gain[1])
-        v = i if i is None else leaky_loop(state.v, i, self.decay_constants[0], self.gain[0], self.rest)
+        i = leaky_loop(self, state.i, xs, self.decay_constants[1], self.gain[1])
+        v = i if i is None else leaky_loop(self, state.v, i, self.decay_constants[0], self.gain[0], self.rest)
         if i is None or v is None:
             return super().over_time(state, xs, keys=keys)
         return SynapticIntegratorState(v[-1], i[-1]), v

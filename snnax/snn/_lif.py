@@ -118,10 +118,10 @@ class SimpleLIF(SpikingLayer):
 
     def over_time(self, state: PotentialState, xs: Array, *, keys: Array | None = None) -> tuple[PotentialState, Array]:
         """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
-        done = firing_loop(self, state.v, xs, self.decay_constants, self.gain, self.rest)
+        done = firing_loop(self, state.v, state.countdown, xs, self.decay_constants, self.gain, self.rest)
         if done is None:
             return super().over_time(state, xs, keys=keys)
-        return PotentialState(done[1], None), done[0]
+        return PotentialState(done[1], done[3]), done[0]
 
     def in_parallel(
         self, state: PotentialState, xs: Array, *, keys: Array | None = None
@@ -195,11 +195,15 @@ class LIF(SpikingLayer):
 
     def over_time(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
         """All steps, by a kernel where there is one. **Arguments** and **returns** as for every layer."""
-        i = leaky_loop(state.i, xs, self.decay_constants[1], self.gain[1])
-        done = i if i is None else firing_loop(self, state.v, i, self.decay_constants[0], self.gain[0], self.rest)
+        i = leaky_loop(self, state.i, xs, self.decay_constants[1], self.gain[1])
+        done = (
+            i
+            if i is None
+            else firing_loop(self, state.v, state.countdown, i, self.decay_constants[0], self.gain[0], self.rest)
+        )
         if i is None or done is None:
             return super().over_time(state, xs, keys=keys)
-        return SynapticState(done[1], i[-1], None), done[0]
+        return SynapticState(done[1], i[-1], done[3]), done[0]
 
     def in_parallel(self, state: SynapticState, xs: Array, *, keys: Array | None = None) -> tuple[SynapticState, Array]:
         """All steps at once, as `over_time`; see `snn.Associative`."""

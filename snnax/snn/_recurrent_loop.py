@@ -7,7 +7,7 @@ from jaxtyping import Array, PyTree
 
 from .._kernels import heard, recurrent_loop
 from ._filter import acting_leaky
-from ._leaky_loop import fired, kind_of, leaky_loop, reset_of
+from ._leaky_loop import fired, is_simple, kind_of, leaky_loop, reset_of
 from ._lif import LIF, PotentialState, SimpleLIF, SynapticState
 from ._product import is_matrix
 
@@ -19,8 +19,8 @@ def returning_loop(neuron: Any, synapse: Any, state: Any, last: Array, xs: Array
     """
     if type(neuron) not in (SimpleLIF, LIF) or not is_matrix(synapse) or last.ndim != 1:
         return None
-    kind = kind_of(neuron, state.v, xs)
-    if kind is None or not last.dtype == synapse.weight.dtype == jnp.float32:
+    kind = kind_of(neuron, state.v, state.countdown, xs)
+    if kind is None or not is_simple(neuron, kind) or not last.dtype == synapse.weight.dtype == jnp.float32:
         return None
     if synapse.bias is not None:
         xs = xs + synapse.bias
@@ -36,7 +36,7 @@ def returning_loop(neuron: Any, synapse: Any, state: Any, last: Array, xs: Array
         spikes, v = loop(xs, neuron.decay_constants, neuron.gain, 1.0, None)
         return PotentialState(v, None), spikes
     beta, gamma, _ = acting_leaky(neuron.decay_constants[1], neuron.gain[1], 0.0, xs.dtype)
-    i: Any = leaky_loop(state.i, xs, neuron.decay_constants[1], neuron.gain[1])
+    i: Any = leaky_loop(neuron, state.i, xs, neuron.decay_constants[1], neuron.gain[1])
     spikes, v = loop(i, neuron.decay_constants[0], neuron.gain[0], gamma, beta)
     gamma, beta = (jnp.broadcast_to(one, v.shape)[None] for one in (gamma, beta))
     return SynapticState(v, i[-1] + heard(spikes[None], w, gamma, beta)[0, -1], None), spikes

@@ -7,19 +7,12 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "parallel.h"
+#include "neurons.h"
 
 namespace ffi = xla::ffi;
 
 namespace snnax {
 namespace {
-
-enum Reset : int64_t { kNone = 0, kToValue = 1, kSubtract = 2 };
-
-constexpr int64_t kColumns = 1024;  // neurons of a task: their states stay in the cache
-
-using Steps = ffi::Buffer<ffi::F32, 3>;   // (examples, time, neurons)
-using Values = ffi::Buffer<ffi::F32, 2>;  // (examples or 1, neurons)
 
 struct Neurons {
   const float* alpha;
@@ -48,40 +41,26 @@ SNNAX_EACH_TARGET void forward(const float* __restrict x, const Neurons& of, int
   }
 }
 
-// out[t] = u[t] + alpha k[t-1] out[t-1], or, backwards, out[t] = u[t] + alpha k[t] out[t+1], where k is 0 after a spike
+// out[t] = u[t] + c[t-1] k[t-1] out[t-1], or, backwards, out[t] = u[t] + c[t] k[t] out[t+1], where k is 0 after a spike
 // that resets to a value and 1 otherwise.
 template <bool keeps, bool backwards>
-SNNAX_EACH_TARGET void moved(const float* __restrict u, const float* __restrict v, const float* __restrict alpha,
+SNNAX_EACH_TARGET void moved(const float* __restrict u, const float* __restrict v, Coefficient c,
                              const float* __restrict theta, int64_t steps, int64_t stride, int64_t n,
                              float* __restrict state, float* __restrict out) {
   for (int64_t i = 0; i < steps; ++i) {
-    const int64_t at = (backwards ? steps - 1 - i : i) * stride;
+    const int64_t t = backwards ? steps - 1 - i : i, at = t * stride;
+    const float* __restrict factor = c.first + t * c.stride;
     for (int64_t j = 0; j < n; ++j) {
+      const bool cut = !keeps && v[at + j] >= theta[j];
       if (backwards) {
-        const float carried = !keeps && v[at + j] >= theta[j] ? 0.0f : alpha[j] * state[j];
-        out[at + j] = state[j] = u[at + j] + carried;
+        out[at + j] = state[j] = u[at + j] + (cut ? 0.0f : factor[j] * state[j]);
       } else {
-        const float sum = u[at + j] + alpha[j] * state[j];
+        const float sum = u[at + j] + state[j];
         out[at + j] = sum;
-        state[j] = !keeps && v[at + j] >= theta[j] ? 0.0f : sum;
+        state[j] = cut ? 0.0f : factor[j] * sum;
       }
     }
   }
-}
-
-// Calls work(example, first neuron, number of neurons) for all neurons of all examples.
-template <typename F>
-void for_neurons(ffi::ThreadPool& pool, const Steps& like, const F& work) {
-  const int64_t n = like.dimensions()[2], blocks = (n + kColumns - 1) / kColumns;
-  for_each(pool, like.dimensions()[0] * blocks, [&](int64_t task) {
-    const int64_t first = task % blocks * kColumns;
-    work(task / blocks, first, std::min(kColumns, n - first));
-  });
-}
-
-const float* of_example(const Values& values, int64_t example, int64_t first) {
-  const int64_t n = values.dimensions()[1];
-  return values.typed_data() + (values.dimensions()[0] == 1 ? 0 : example * n) + first;
 }
 
 ffi::Error neuron_loop(ffi::ThreadPool pool, Steps x, Values v0, Values alpha, Values gain, Values rest, Values theta,
@@ -100,7 +79,7 @@ ffi::Error neuron_loop(ffi::ThreadPool pool, Steps x, Values v0, Values alpha, V
   return ffi::Error::Success();
 }
 
-void move(ffi::ThreadPool& pool, const Steps& u, const float* v, const Values& alpha, const Values* theta, float* out,
+void move(ffi::ThreadPool& pool, const Steps& u, const Steps* v, const Steps& factor, const Values* theta, float* out,
           bool backwards) {
   const int64_t steps = u.dimensions()[1], n = u.dimensions()[2];
   for_neurons(pool, u, [&](int64_t example, int64_t first, int64_t count) {
@@ -108,19 +87,19 @@ void move(ffi::ThreadPool& pool, const Steps& u, const float* v, const Values& a
     const int64_t begin = example * steps * n + first;
     const auto run = v ? (backwards ? moved<false, true> : moved<false, false>)
                        : (backwards ? moved<true, true> : moved<true, false>);
-    run(u.typed_data() + begin, v ? v + begin : nullptr, of_example(alpha, example, first),
+    run(u.typed_data() + begin, v ? coefficient(*v, example, first).first : nullptr, coefficient(factor, example, first),
         theta ? of_example(*theta, example, first) : nullptr, steps, n, count, state, out + begin);
   });
 }
 
-ffi::Error moved_loop(ffi::ThreadPool pool, Steps u, Values alpha, ffi::Result<Steps> out, bool backwards) {
-  move(pool, u, nullptr, alpha, nullptr, out->typed_data(), backwards);
+ffi::Error moved_loop(ffi::ThreadPool pool, Steps u, Steps factor, ffi::Result<Steps> out, bool backwards) {
+  move(pool, u, nullptr, factor, nullptr, out->typed_data(), backwards);
   return ffi::Error::Success();
 }
 
-ffi::Error gated_loop(ffi::ThreadPool pool, Steps u, Values alpha, Steps v, Values theta, ffi::Result<Steps> out,
+ffi::Error gated_loop(ffi::ThreadPool pool, Steps u, Steps factor, Steps v, Values theta, ffi::Result<Steps> out,
                       bool backwards) {
-  move(pool, u, v.typed_data(), alpha, &theta, out->typed_data(), backwards);
+  move(pool, u, &v, factor, &theta, out->typed_data(), backwards);
   return ffi::Error::Success();
 }
 
@@ -144,7 +123,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_moved_loop, snnax::moved_loop,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<snnax::Steps>()
-                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Steps>()
                                   .Ret<snnax::Steps>()
                                   .Attr<bool>("backwards"));
 
@@ -152,7 +131,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_gated_loop, snnax::gated_loop,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<snnax::Steps>()
-                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Steps>()
                                   .Arg<snnax::Steps>()
                                   .Arg<snnax::Values>()
                                   .Ret<snnax::Steps>()

@@ -12,20 +12,16 @@
 #include <cstring>
 #include <vector>
 
-#include "parallel.h"
+#include "neurons.h"
 
 namespace ffi = xla::ffi;
 
 namespace snnax {
 namespace {
 
-enum Reset : int64_t { kNone = 0, kToValue = 1, kSubtract = 2 };
-
 constexpr int64_t kPanel = 32;     // columns whose sums are held in registers
 constexpr int64_t kTogether = 64;  // the most examples of a task
 
-using Steps = ffi::Buffer<ffi::F32, 3>;    // (examples, time, neurons)
-using Values = ffi::Buffer<ffi::F32, 2>;   // (examples or 1, neurons)
 using Weights = ffi::Buffer<ffi::F32, 2>;  // (from, to)
 
 // Weights in panels of columns: (panels, from, kPanel), with zeros after the last column.
@@ -123,13 +119,13 @@ SNNAX_EACH_TARGET void add_rows(const int32_t* fired, int64_t count, const float
   }
 }
 
-struct Neurons {
+struct Returning {
   const float *alpha, *gain, *rest, *theta, *value, *beta, *gamma;
 };
 
 // One step of one example. `heard` is W s of the step before.
 template <Reset reset>
-SNNAX_EACH_TARGET void step(const float* __restrict x, const float* __restrict heard, const Neurons& of, int64_t n,
+SNNAX_EACH_TARGET void step(const float* __restrict x, const float* __restrict heard, const Returning& of, int64_t n,
                             float* __restrict state, float* __restrict c, float* __restrict out) {
   const float *__restrict alpha = of.alpha, *__restrict gain = of.gain, *__restrict rest = of.rest;
   const float *__restrict theta = of.theta, *__restrict value = of.value;
@@ -159,10 +155,6 @@ SNNAX_EACH_TARGET int64_t fired_of(const float* v, const float* theta, int64_t n
   return count;
 }
 
-const float* of_example(const Values& values, int64_t example) {
-  return values.typed_data() + (values.dimensions()[0] == 1 ? 0 : example * values.dimensions()[1]);
-}
-
 // Calls work(first example, number of examples) for groups of examples, which share the weights that they read.
 template <typename F>
 void for_groups(ffi::ThreadPool& pool, int64_t examples, const F& work) {
@@ -181,13 +173,13 @@ ffi::Error recurrent_loop(ffi::ThreadPool pool, Weights w, Steps x, Values v0, V
   for_groups(pool, x.dimensions()[0], [&](int64_t first, int64_t count) {
     std::vector<float> state(count * n), c(count * n), heard(n);
     std::vector<int32_t> fired(n + 1);
-    for (int64_t e = 0; e < count; ++e) std::copy_n(of_example(v0, first + e), n, state.data() + e * n);
+    for (int64_t e = 0; e < count; ++e) std::copy_n(of_example(v0, first + e, 0), n, state.data() + e * n);
     for (int64_t t = 0; t < steps; ++t) {
       for (int64_t e = 0; e < count; ++e) {
         const int64_t example = first + e, at = (example * steps + t) * n;
-        const Neurons of = {of_example(alpha, example), of_example(gain, example), of_example(rest, example),
-                            of_example(theta, example), of_example(value, example), of_example(beta, example),
-                            of_example(gamma, example)};
+        const Returning of = {of_example(alpha, example, 0), of_example(gain, example, 0), of_example(rest, example, 0),
+                            of_example(theta, example, 0), of_example(value, example, 0), of_example(beta, example, 0),
+                            of_example(gamma, example, 0)};
         float* v = out->typed_data() + at;
         const int64_t spikes = t ? fired_of(v - n, of.theta, n, fired.data()) : 0;
         add_rows(fired.data(), spikes, w.typed_data(), n, heard.data());
@@ -228,7 +220,7 @@ SNNAX_EACH_TARGET void move(const float* __restrict u, const float* __restrict h
 }
 
 void move_all(ffi::ThreadPool& pool, const Steps& u, const Steps& h, const Weights& w, const Values& alpha,
-              const Values& gain, const Values& beta, const Values& gamma, const float* v, const Values* theta, float* out,
+              const Values& gain, const Values& beta, const Values& gamma, const Steps* v, const Values* theta, float* out,
               bool backwards) {
   const int64_t steps = u.dimensions()[1], n = u.dimensions()[2], stride = (n + kPanel - 1) / kPanel * kPanel;
   const std::vector<float> panels = packed(w.typed_data(), n, backwards);
@@ -239,10 +231,11 @@ void move_all(ffi::ThreadPool& pool, const Steps& u, const Steps& h, const Weigh
     for (int64_t i = 0; i < steps; ++i) {
       if (i) multiply(sent.data(), panels.data(), count, n, stride, heard.data());
       for (int64_t e = 0; e < count; ++e) {
-        const int64_t example = first + e, at = (example * steps + (backwards ? steps - 1 - i : i)) * n;
-        const Moving of = {of_example(alpha, example), of_example(gain, example), of_example(beta, example),
-                           of_example(gamma, example), theta ? of_example(*theta, example) : nullptr};
-        run(u.typed_data() + at, h.typed_data() + at, v ? v + at : nullptr, heard.data() + e * stride, of, n,
+        const int64_t example = first + e, t = backwards ? steps - 1 - i : i, at = (example * steps + t) * n;
+        const Moving of = {of_example(alpha, example, 0), of_example(gain, example, 0), of_example(beta, example, 0),
+                           of_example(gamma, example, 0), theta ? of_example(*theta, example, 0) : nullptr};
+        run(u.typed_data() + at, coefficient(h, example, 0).first + t * n,
+            v ? coefficient(*v, example, 0).first + t * n : nullptr, heard.data() + e * stride, of, n,
             state.data() + e * n, c.data() + e * n, sent.data() + e * n, out + at);
       }
     }
@@ -258,7 +251,7 @@ ffi::Error returning_loop(ffi::ThreadPool pool, Weights w, Steps u, Steps h, Val
 ffi::Error gated_returning_loop(ffi::ThreadPool pool, Weights w, Steps u, Steps h, Values alpha, Values gain,
                                 Values gamma, Values beta, Steps v, Values theta, ffi::Result<Steps> out,
                                 bool backwards) {
-  move_all(pool, u, h, w, alpha, gain, beta, gamma, v.typed_data(), &theta, out->typed_data(), backwards);
+  move_all(pool, u, h, w, alpha, gain, beta, gamma, &v, &theta, out->typed_data(), backwards);
   return ffi::Error::Success();
 }
 
