@@ -5,4 +5,4 @@ from ._library import missing as missing, using as using, wanted as wanted
 from ._neuron_loop import Kind as Kind, neuron_loop as neuron_loop
 from ._report import kernels as kernels
 from ._spike_convolution import convolve as convolve, spike_convolution as spike_convolution
-from ._spike_product import spike_product as spike_product
+from ._spike_product import spike_product as spike_product, unpacked as unpacked
