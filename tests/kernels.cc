@@ -49,6 +49,32 @@ void products(int64_t n, int64_t m, float share) {
   }
 }
 
+// Counts, and bits whose last bytes are filled by what is no entry.
+void bytes(int64_t groups, int64_t size, float share) {
+  const int64_t width = (size + 7) / 8, n = groups * size;
+  std::uniform_real_distribution<float> uniform(0.0f, 1.0f);
+  std::unique_ptr<uint8_t[]> counts(new uint8_t[n]), bits(new uint8_t[groups * width]());
+  for (int64_t i = 0; i < n; ++i) counts[i] = uniform(engine) < share ? 1 + engine() % 255 : 0;
+  for (int64_t group = 0; group < groups; ++group) {
+    for (int64_t i = 0; i < 8 * width; ++i) {
+      if (i >= size || counts[group * size + i]) bits[group * width + i / 8] |= 128 >> i % 8;
+    }
+  }
+  std::unique_ptr<Entry[]> of_counts(new Entry[n + 1]), of_bits(new Entry[n + 1]);
+  const int64_t count = entries_of(counts.get(), n, of_counts.get());
+  expect(count == count_of(counts.get(), n), "count of counts", groups, size);
+  expect(count == count_of(bits.get(), groups, size), "count of bits", groups, size);
+  expect(count == entries_of(bits.get(), groups, size, of_bits.get()), "number of bits", groups, size);
+  int64_t at = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (!counts[i]) continue;
+    expect(of_counts[at].place == i && of_counts[at].value == counts[i], "entry of counts", groups, size);
+    expect(of_bits[at].place == i && of_bits[at].value == 1.0f, "entry of bits", groups, size);
+    ++at;
+  }
+  expect(at == count, "order", groups, size);
+}
+
 template <Reset reset>
 void loops(int64_t steps, int64_t n) {
   const int64_t stride = n + 3;
@@ -127,6 +153,11 @@ int main() {
   for (int64_t n : {1, 2, 15, 16, 17, 33}) {
     for (int64_t m : {1, 7, 63, 64, 65, 130}) {
       for (float share : {0.0f, 0.1f, 1.0f}) products(n, m, share);
+    }
+  }
+  for (int64_t groups : {1, 2, 5}) {
+    for (int64_t size : {1, 7, 8, 9, 63, 64, 65, 72, 128, 131}) {
+      for (float share : {0.0f, 0.1f, 1.0f}) bytes(groups, size, share);
     }
   }
   for (int64_t steps : {1, 2, 9}) {

@@ -324,7 +324,7 @@ def _arriving(edge: Edge, signals: Mapping[str, Array], delayed: Mapping[str, Ar
     return delayed[edge.label][0] if edge.delay else signals[edge.source]
 
 
-def _in_activation_dtype(delayed: dict[str, Array], inputs: Mapping[str, Array]) -> dict[str, Array]:
+def _in_activation_dtype(delayed: dict[str, Array], inputs: Mapping[str, Array | Bytes]) -> dict[str, Array]:
     """What waits on the edges, in the dtype of the inputs if that is narrower than the one that it is kept in."""
     dtypes = [x.dtype for x in inputs.values() if jnp.issubdtype(x.dtype, jnp.inexact)]
     if not dtypes:
