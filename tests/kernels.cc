@@ -33,7 +33,10 @@ void products(int64_t n, int64_t m, float share) {
   std::unique_ptr<Entry[]> entries(new Entry[n + 1]);
   const int64_t count = entries_of(x.get(), n, entries.get());
   expect(count == count_of(x.get(), n), "count", n, m);
-  gather(entries.get(), count, w.get(), m, out.get());
+  gather(entries.get(), count / 2, w.get(), m, 0, m, false, out.get());
+  for (int64_t low = 0; low < m; low += kWidth) {
+    gather(entries.get() + count / 2, count - count / 2, w.get(), m, low, std::min(low + kWidth, m), true, out.get());
+  }
   std::unique_ptr<float[]> before(new float[n * m]);
   std::copy_n(sums.get(), n * m, before.get());
   for (int64_t low = 0; low < m; low += kWidth) {
@@ -73,6 +76,36 @@ void bytes(int64_t groups, int64_t size, float share) {
     ++at;
   }
   expect(at == count, "order", groups, size);
+}
+
+struct Counted {
+  const uint8_t* x;
+  int64_t rows, n;
+
+  int64_t entries(int64_t row, Entry* found) const { return entries_of(x + row * n, n, found); }
+};
+
+// The entries of more rows than one task has, block by block.
+void blocks(int64_t rows, int64_t n) {
+  std::unique_ptr<uint8_t[]> counts(new uint8_t[rows * n]);
+  for (int64_t i = 0; i < rows * n; ++i) counts[i] = engine() % 3;
+  for (int64_t task = 0; task < tasks_of(rows); ++task) {
+    Found found;
+    found.find(Counted{counts.get(), rows, n}, task);
+    for (int64_t block = 0; block < blocks_of(n); ++block) {
+      int64_t expected = 0, seen = 0;
+      for (int64_t r = task * kRows; r < std::min(rows, (task + 1) * kRows); ++r) {
+        for (int64_t i = block * kPlaces; i < std::min(n, (block + 1) * kPlaces); ++i) expected += counts[r * n + i] != 0;
+      }
+      found.each(block, blocks_of(n), [&](int64_t row, const Entry* entries, int64_t count) {
+        for (int64_t e = 0; e < count; ++e, ++seen) {
+          expect(entries[e].place / kPlaces == block, "block", rows, n);
+          expect(entries[e].value == counts[(task * kRows + row) * n + entries[e].place], "entry of block", rows, n);
+        }
+      });
+      expect(seen == expected, "number in block", rows, n);
+    }
+  }
 }
 
 template <Reset reset>
@@ -154,6 +187,9 @@ int main() {
     for (int64_t m : {1, 7, 63, 64, 65, 130}) {
       for (float share : {0.0f, 0.1f, 1.0f}) products(n, m, share);
     }
+  }
+  for (int64_t rows : {1, 129}) {
+    for (int64_t n : {kPlaces - 1, kPlaces, 2 * kPlaces + 1}) blocks(rows, n);
   }
   for (int64_t groups : {1, 2, 5}) {
     for (int64_t size : {1, 7, 8, 9, 63, 64, 65, 72, 128, 131}) {

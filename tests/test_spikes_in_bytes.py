@@ -70,6 +70,22 @@ def test_products_of_counts_and_bits_are_those_of_floats(rows, groups, size, m, 
 
 
 @compiled
+@pytest.mark.parametrize("form", ["floats", "counts", "bits"])
+def test_products_with_more_weights_than_a_cache_holds_are_the_same(form):
+    frames = counts(0, (150, 1, 9001), 0.02)
+    floats = np.asarray(frames > 0 if form == "bits" else frames, np.float32).reshape(150, 9001)
+    x = {"floats": floats, "counts": frames.reshape(150, 9001), "bits": packed(frames).reshape(150, -1)}[form]
+    w, g = jr.normal(jr.key(0), (9001, 70)), jr.normal(jr.key(1), (150, 70))
+    size = 9001 if form == "bits" else 0
+    for kernel, other, expected in (
+        (product._product_on_cpu, w, floats @ w),
+        (product._transposed_product_on_cpu, g, floats.T @ g),
+    ):
+        got = jax.jit(kernel, static_argnames="size")(jnp.asarray(x), other, size=size)
+        np.testing.assert_allclose(got, expected, 1e-4, 1e-5 * float(jnp.max(jnp.abs(expected))))
+
+
+@compiled
 @pytest.mark.parametrize("size", [0, 13])
 def test_only_few_entries_of_bytes_are_multiplied_one_by_one(size):
     """The kernels do not see the zeros, of which some would make a dense product infinite."""

@@ -28,6 +28,7 @@ struct Entry {
 constexpr int64_t kWidth = 64;      // columns whose sums are held in registers
 constexpr int64_t kRows = 128;      // rows of a task
 constexpr int64_t kSpan = 16;       // entries that are looked at together
+constexpr int64_t kPlaces = 4096;   // places whose weights, kWidth columns of them, stay in the cache
 
 // Whether any of `count` numbers is neither 0 nor -0.
 inline bool any(const float* x, int64_t count) {
@@ -117,28 +118,30 @@ SNNAX_EACH_TARGET int64_t count_of(const uint8_t* x, int64_t groups, int64_t siz
 
 typedef float Lanes __attribute__((vector_size(32), aligned(4)));  // loads and stores at any address
 
-// out[c] = sum of value * w[place][c] over the entries. Compilers keep the eight sums in registers.
-SNNAX_EACH_TARGET void gather(const Entry* entries, int64_t count, const float* w, int64_t m, float* out) {
-  int64_t c = 0;
-  for (; c + kWidth <= m; c += kWidth) {
+// out[c] = sum of value * w[place][c] over the entries, for the columns from c to the end; added to what is there, if
+// that is asked for. Compilers keep the eight sums in registers.
+SNNAX_EACH_TARGET void gather(const Entry* entries, int64_t count, const float* w, int64_t m, int64_t c, int64_t end,
+                              bool add, float* out) {
+  for (; c + kWidth <= end; c += kWidth) {
+    Lanes* to = reinterpret_cast<Lanes*>(out + c);
     Lanes s0 = {}, s1 = {}, s2 = {}, s3 = {}, s4 = {}, s5 = {}, s6 = {}, s7 = {};
+    if (add) s0 = to[0], s1 = to[1], s2 = to[2], s3 = to[3], s4 = to[4], s5 = to[5], s6 = to[6], s7 = to[7];
     for (int64_t e = 0; e < count; ++e) {
       const Lanes* row = reinterpret_cast<const Lanes*>(w + entries[e].place * m + c);
       const float value = entries[e].value;
       s0 += value * row[0], s1 += value * row[1], s2 += value * row[2], s3 += value * row[3];
       s4 += value * row[4], s5 += value * row[5], s6 += value * row[6], s7 += value * row[7];
     }
-    Lanes* to = reinterpret_cast<Lanes*>(out + c);
     to[0] = s0, to[1] = s1, to[2] = s2, to[3] = s3, to[4] = s4, to[5] = s5, to[6] = s6, to[7] = s7;
   }
-  for (; c < m; ++c) {
-    float sum = 0;
+  for (; c < end; ++c) {
+    float sum = add ? out[c] : 0.0f;
     for (int64_t e = 0; e < count; ++e) sum += entries[e].value * w[entries[e].place * m + c];
     out[c] = sum;
   }
 }
 
-// out[place][c] += value * g[c] over the entries, for `count` columns from c on.
+// out[place][c] += value * g[c] over the entries, for so many columns.
 SNNAX_EACH_TARGET void scatter(const Entry* entries, int64_t count, const float* g, int64_t columns, int64_t m,
                                float* out) {
   if (columns == kWidth) {
@@ -210,15 +213,62 @@ ffi::Error share_of(ffi::ThreadPool& pool, const Rows& x, Scalar& out) {
   return ffi::Error::Success();
 }
 
+int64_t blocks_of(int64_t places) { return (places + kPlaces - 1) / kPlaces; }
+
+// The entries of the rows of a task, row by row, and where those of each block of each row end. What they meet of one
+// block is in the cache while the rows pass, however large the other matrix is.
+struct Found {
+  std::vector<Entry> entries;
+  std::vector<int64_t> ends;
+
+  template <typename Rows>
+  void find(const Rows& x, int64_t task) {
+    std::vector<Entry> row(x.n + 1);
+    for (int64_t r = task * kRows; r < std::min(x.rows, (task + 1) * kRows); ++r) {
+      const int64_t count = x.entries(r, row.data());
+      int64_t end = 0;
+      for (int64_t block = 1; block <= blocks_of(x.n); ++block) {
+        while (end < count && row[end].place < block * kPlaces) ++end;
+        ends.push_back(entries.size() + end);
+      }
+      entries.insert(entries.end(), row.begin(), row.begin() + count);
+    }
+  }
+
+  // Calls f(row, entries, count) for the entries in one of the blocks, where there are any.
+  template <typename F>
+  void each(int64_t block, int64_t blocks, const F& f) const {
+    for (size_t i = block; i < ends.size(); i += blocks) {
+      const int64_t begin = i ? ends[i - 1] : 0;
+      if (ends[i] > begin) f(i / blocks, entries.data() + begin, ends[i] - begin);
+    }
+  }
+};
+
 // x (rows, n) times w (n, m).
 template <typename Rows>
 ffi::Error product_of(ffi::ThreadPool& pool, const Rows& x, const Matrix& w, Matrix& out) {
-  const int64_t m = w.dimensions()[1];
+  const int64_t m = w.dimensions()[1], blocks = blocks_of(x.n);
   for_each(pool, tasks_of(x.rows), [&](int64_t task) {
-    std::vector<Entry> entries(x.n + 1);
-    for (int64_t r = task * kRows; r < std::min(x.rows, (task + 1) * kRows); ++r) {
-      const int64_t count = x.entries(r, entries.data());
-      gather(entries.data(), count, w.typed_data(), m, out.typed_data() + r * m);
+    float* sums = out.typed_data() + task * kRows * m;
+    const int64_t rows = std::min(kRows, x.rows - task * kRows);
+    if (blocks <= 1) {
+      std::vector<Entry> entries(x.n + 1);
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t count = x.entries(task * kRows + r, entries.data());
+        gather(entries.data(), count, w.typed_data(), m, 0, m, false, sums + r * m);
+      }
+      return;
+    }
+    Found found;
+    found.find(x, task);
+    std::fill(sums, sums + rows * m, 0.0f);
+    for (int64_t low = 0; low < m; low += kWidth) {
+      for (int64_t block = 0; block < blocks; ++block) {
+        found.each(block, blocks, [&](int64_t row, const Entry* entries, int64_t count) {
+          gather(entries, count, w.typed_data(), m, low, std::min(low + kWidth, m), true, sums + row * m);
+        });
+      }
     }
   });
   return ffi::Error::Success();
@@ -227,34 +277,22 @@ ffi::Error product_of(ffi::ThreadPool& pool, const Rows& x, const Matrix& w, Mat
 // x (rows, n), transposed, times g (rows, m).
 template <typename Rows>
 ffi::Error transposed_product_of(ffi::ThreadPool& pool, const Rows& x, const Matrix& g, Matrix& out) {
-  const int64_t n = x.n, m = g.dimensions()[1];
-  struct Block {
-    std::vector<Entry> entries;
-    std::vector<int64_t> ends;
-  };
-  std::vector<Block> blocks(tasks_of(x.rows));
-  for_each(pool, blocks.size(), [&](int64_t task) {
-    std::vector<Entry> found(n + 1);
-    Block& block = blocks[task];
-    for (int64_t r = task * kRows; r < std::min(x.rows, (task + 1) * kRows); ++r) {
-      const int64_t count = x.entries(r, found.data());
-      block.entries.insert(block.entries.end(), found.begin(), found.begin() + count);
-      block.ends.push_back(block.entries.size());
-    }
-  });
+  const int64_t n = x.n, m = g.dimensions()[1], blocks = blocks_of(n);
+  std::vector<Found> found(tasks_of(x.rows));
+  for_each(pool, found.size(), [&](int64_t task) { found[task].find(x, task); });
   const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
   const int64_t width = std::min<int64_t>(kWidth, std::max<int64_t>(16, (m / threads + 15) / 16 * 16));
   for_each(pool, (m + width - 1) / width, [&](int64_t task) {
     const int64_t low = task * width, high = std::min(m, low + width);
-    float* sums = out.typed_data();
-    for (int64_t i = 0; i < n; ++i) std::fill(sums + i * m + low, sums + i * m + high, 0.0f);
-    const float* errors = g.typed_data();
-    for (const Block& block : blocks) {
-      int64_t begin = 0;
-      for (int64_t end : block.ends) {
-        scatter(block.entries.data() + begin, end - begin, errors + low, high - low, m, sums + low);
-        begin = end;
-        errors += m;
+    float* sums = out.typed_data() + low;
+    for (int64_t i = 0; i < n; ++i) std::fill(sums + i * m, sums + i * m + high - low, 0.0f);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const float* errors = g.typed_data() + low;
+      for (const Found& part : found) {
+        part.each(block, blocks, [&](int64_t row, const Entry* entries, int64_t count) {
+          scatter(entries, count, errors + row * m, high - low, m, sums);
+        });
+        errors += kRows * m;
       }
     }
   });
