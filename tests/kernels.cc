@@ -34,7 +34,10 @@ void products(int64_t n, int64_t m, float share) {
   std::unique_ptr<Entry[]> entries(new Entry[n + 1]);
   const int64_t count = entries_of(x.get(), n, entries.get());
   expect(count == count_of(x.get(), n), "count", n, m);
-  gather(entries.get(), count, w.get(), m, out.get());
+  gather(entries.get(), count / 2, w.get(), m, 0, m, false, out.get());
+  for (int64_t low = 0; low < m; low += kWidth) {
+    gather(entries.get() + count / 2, count - count / 2, w.get(), m, low, std::min(low + kWidth, m), true, out.get());
+  }
   std::unique_ptr<float[]> before(new float[n * m]);
   std::copy_n(sums.get(), n * m, before.get());
   for (int64_t low = 0; low < m; low += kWidth) {
@@ -47,6 +50,62 @@ void products(int64_t n, int64_t m, float share) {
       expect(std::abs(sums[i * m + c] - (before[i * m + c] + x[i] * g[c])) < 1e-5, "scatter", n, m);
     }
     expect(std::abs(sum - out[c]) < 1e-4, "gather", n, m);
+  }
+}
+
+// Counts, and bits whose last bytes are filled by what is no entry.
+void bytes(int64_t groups, int64_t size, float share) {
+  const int64_t width = (size + 7) / 8, n = groups * size;
+  std::uniform_real_distribution<float> uniform(0.0f, 1.0f);
+  std::unique_ptr<uint8_t[]> counts(new uint8_t[n]), bits(new uint8_t[groups * width]());
+  for (int64_t i = 0; i < n; ++i) counts[i] = uniform(engine) < share ? 1 + engine() % 255 : 0;
+  for (int64_t group = 0; group < groups; ++group) {
+    for (int64_t i = 0; i < 8 * width; ++i) {
+      if (i >= size || counts[group * size + i]) bits[group * width + i / 8] |= 128 >> i % 8;
+    }
+  }
+  std::unique_ptr<Entry[]> of_counts(new Entry[n + 1]), of_bits(new Entry[n + 1]);
+  const int64_t count = entries_of(counts.get(), n, of_counts.get());
+  expect(count == count_of(counts.get(), n), "count of counts", groups, size);
+  expect(count == count_of(bits.get(), groups, size), "count of bits", groups, size);
+  expect(count == entries_of(bits.get(), groups, size, of_bits.get()), "number of bits", groups, size);
+  int64_t at = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (!counts[i]) continue;
+    expect(of_counts[at].place == i && of_counts[at].value == counts[i], "entry of counts", groups, size);
+    expect(of_bits[at].place == i && of_bits[at].value == 1.0f, "entry of bits", groups, size);
+    ++at;
+  }
+  expect(at == count, "order", groups, size);
+}
+
+struct Counted {
+  const uint8_t* x;
+  int64_t rows, n;
+
+  int64_t entries(int64_t row, Entry* found) const { return entries_of(x + row * n, n, found); }
+};
+
+// The entries of more rows than one task has, block by block.
+void blocks(int64_t rows, int64_t n) {
+  std::unique_ptr<uint8_t[]> counts(new uint8_t[rows * n]);
+  for (int64_t i = 0; i < rows * n; ++i) counts[i] = engine() % 3;
+  for (int64_t task = 0; task < tasks_of(rows); ++task) {
+    Found found;
+    found.find(Counted{counts.get(), rows, n}, task);
+    for (int64_t block = 0; block < blocks_of(n); ++block) {
+      int64_t expected = 0, seen = 0;
+      for (int64_t r = task * kRows; r < std::min(rows, (task + 1) * kRows); ++r) {
+        for (int64_t i = block * kPlaces; i < std::min(n, (block + 1) * kPlaces); ++i) expected += counts[r * n + i] != 0;
+      }
+      found.each(block, blocks_of(n), [&](int64_t row, const Entry* entries, int64_t count) {
+        for (int64_t e = 0; e < count; ++e, ++seen) {
+          expect(entries[e].place / kPlaces == block, "block", rows, n);
+          expect(entries[e].value == counts[(task * kRows + row) * n + entries[e].place], "entry of block", rows, n);
+        }
+      });
+      expect(seen == expected, "number in block", rows, n);
+    }
   }
 }
 
@@ -196,6 +255,14 @@ int main() {
   for (int64_t n : {1, 2, 15, 16, 17, 33}) {
     for (int64_t m : {1, 7, 63, 64, 65, 130}) {
       for (float share : {0.0f, 0.1f, 1.0f}) products(n, m, share);
+    }
+  }
+  for (int64_t rows : {1, 129}) {
+    for (int64_t n : {kPlaces - 1, kPlaces, 2 * kPlaces + 1}) blocks(rows, n);
+  }
+  for (int64_t groups : {1, 2, 5}) {
+    for (int64_t size : {1, 7, 8, 9, 63, 64, 65, 72, 128, 131}) {
+      for (float share : {0.0f, 0.1f, 1.0f}) bytes(groups, size, share);
     }
   }
   for (int64_t steps : {1, 2, 9}) {

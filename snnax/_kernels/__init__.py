@@ -6,7 +6,7 @@ from ._neuron_loop import Kind as Kind, moved_loop as moved_loop, neuron_loop as
 from ._recurrent_loop import heard as heard, recurrent_loop as recurrent_loop
 from ._report import kernels as kernels
 from ._spike_convolution import convolve as convolve, spike_convolution as spike_convolution
-from ._spike_product import spike_product as spike_product
+from ._spike_product import spike_product as spike_product, unpacked as unpacked
 from ._spiking_loop import (
     LOWERED as LOWERED,
     RESTING as RESTING,

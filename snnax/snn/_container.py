@@ -1,7 +1,7 @@
 """What all containers share: the call on a sequence, the step, and the checks of what they are given."""
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..functional._arguments import check_key
+from ._bytes import Bytes, as_bytes
 from ._collect import Emission, accumulates, check, finish, is_collector, start
 from ._collectors import Trains
 from ._layer import name_of
@@ -174,10 +175,17 @@ class Container(Composite):
 
     def cast(self, x: PyTree) -> PyTree:
         """Whole numbers in the dtype of the parameters, all else as it is."""
+        return self._each_input(_cast, x)
+
+    def receive(self, xs: PyTree) -> PyTree:
+        """What `cast` gives for all steps, in bytes where it came in such and a kernel may want it so."""
+        return self._each_input(_receive, xs)
+
+    def _each_input(self, function: Callable, x: PyTree) -> PyTree:
         dtypes = self.input_dtypes()
         if isinstance(x, Mapping):
-            return {name: _cast(one, dtypes[name]) for name, one in x.items()}
-        return _cast(x, *dtypes.values())
+            return {name: function(one, dtypes[name]) for name, one in x.items()}
+        return function(x, *dtypes.values())
 
     def _accumulators(self, states: States, xs: PyTree, key: PRNGKeyArray | None, request: PyTree) -> list:
         if not accumulates(request):
@@ -286,6 +294,13 @@ def _thawed(in_shape: tuple) -> Any:
 
 def _cast(x: Array, dtype: Any) -> Array:
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(dtype)
+
+
+def _receive(xs: Array | Bytes, dtype: Any) -> Array | Bytes:
+    if isinstance(xs, Bytes):
+        return xs
+    kept = as_bytes(xs, dtype)
+    return _cast(xs, dtype) if kept is None else kept
 
 
 def _checked_array(owner: str, what: str, xs: Any, in_shape: tuple[int, ...], time: tuple[str, ...]) -> Array:

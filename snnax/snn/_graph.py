@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from . import _loop, _node
+from ._bytes import Bytes, numbers
 from ._container import Container, States, expand_children
 from ._merge import AbstractMerge, Add
 from ._node import check_child, fold, fold_each
@@ -186,7 +187,7 @@ class Graph(Container):
         return States(layers, states.step + 1, states.in_shape, delayed), self._output(signals), emissions
 
     def sweep(self, states: States, xs: PyTree, keys: Array | None, request: PyTree) -> tuple[States, Any, PyTree]:
-        signals = self._by_input(self.cast(xs))
+        signals = self._by_input(self.receive(xs))
         held = _in_activation_dtype(states.delayed, signals)
         steps = next(iter(signals.values())).shape[0]
         keys = fold_each(keys, states.step + jnp.arange(steps, dtype=jnp.int32))
@@ -195,10 +196,10 @@ class Graph(Container):
         emissions: dict[str, Any] = {}
         delayed: dict[str, Array] = {}
 
-        def arriving(edge: Edge) -> Array:
+        def arriving(edge: Edge) -> Array | Bytes:
             if not edge.delay:
                 return signals[edge.source]
-            line = jnp.concatenate([held[edge.label], _like(edge, held[edge.label], signals[edge.source])])
+            line = jnp.concatenate([held[edge.label], _like(edge, held[edge.label], numbers(signals[edge.source]))])
             delayed[edge.label] = line[steps:]
             return line[:steps]
 
@@ -210,6 +211,7 @@ class Graph(Container):
                 if not (cyclic and edge.source in component)
             }
             if cyclic:
+                outside = {label: numbers(signal) for label, signal in outside.items()}
                 new, trains, emitted, inner = self._sweep_cycle(component, states, held, outside, node_keys, request)
                 layers.update(new)
                 signals.update(trains)
@@ -217,8 +219,10 @@ class Graph(Container):
                 delayed.update(inner)
             else:
                 (name,) = component
-                merge = self.merges[name]
-                merged = jax.vmap(lambda *signals, merge=merge: _merged(merge, list(signals)))(*outside.values())
+                merged, *others = outside.values()
+                if others:
+                    merge = jax.vmap(lambda *signals, merge=self.merges[name]: merge(list(signals)))
+                    merged = merge(*map(numbers, outside.values()))
                 layers[name], signals[name], emissions[name] = _node.sweep(
                     "snn.Graph",
                     f"node {name!r}",
@@ -229,7 +233,8 @@ class Graph(Container):
                     request[name],
                 )
         delayed = jax.tree.map(lambda new, old: new.astype(old.dtype), delayed, states.delayed)
-        return States(layers, states.step + steps, states.in_shape, delayed), self._output(signals), emissions
+        out = self._output({name: numbers(signals[name]) for name in self.topology.outputs})
+        return States(layers, states.step + steps, states.in_shape, delayed), out, emissions
 
     def expand(self, collect: PyTree) -> dict[str, PyTree]:
         return expand_children("snn.Graph", collect, self.nodes)
@@ -319,7 +324,7 @@ def _arriving(edge: Edge, signals: Mapping[str, Array], delayed: Mapping[str, Ar
     return delayed[edge.label][0] if edge.delay else signals[edge.source]
 
 
-def _in_activation_dtype(delayed: dict[str, Array], inputs: Mapping[str, Array]) -> dict[str, Array]:
+def _in_activation_dtype(delayed: dict[str, Array], inputs: Mapping[str, Array | Bytes]) -> dict[str, Array]:
     """What waits on the edges, in the dtype of the inputs if that is narrower than the one that it is kept in."""
     dtypes = [x.dtype for x in inputs.values() if jnp.issubdtype(x.dtype, jnp.inexact)]
     if not dtypes:

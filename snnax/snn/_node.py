@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from ._bytes import Bytes, numbers
 from ._collect import Emission, wants_states
 from ._layer import StatefulLayer, name_of, unroll
 from ._product import convolve, convolve_all, is_convolution, is_matrix, multiply
@@ -41,7 +42,9 @@ class Composite(eqx.Module):
         """One step: the new states, the output, and the `Emission` of every child."""
 
     @abc.abstractmethod
-    def sweep(self, states: PyTree, xs: Array, keys: Array | None, request: PyTree) -> tuple[PyTree, Array, PyTree]:
+    def sweep(
+        self, states: PyTree, xs: Array | Bytes, keys: Array | None, request: PyTree
+    ) -> tuple[PyTree, Array, PyTree]:
         """All steps, layer by layer: the last states, the outputs, and the `Emission` of every child, `(time, ...)`."""
 
     @abc.abstractmethod
@@ -265,16 +268,17 @@ def advance(
 
 
 def sweep(
-    owner: str, where: str, child: Any, state: PyTree, xs: Array, keys: Array | None, request: PyTree
-) -> tuple[PyTree, Array, PyTree]:
-    """All steps of a child: its last state, its outputs and its `Emission`, `(time, ...)`."""
+    owner: str, where: str, child: Any, state: PyTree, xs: Array | Bytes, keys: Array | None, request: PyTree
+) -> tuple[PyTree, Any, PyTree]:
+    """All steps of a child: its last state, its outputs, in `Bytes` at most of such, and its `Emission`."""
     if isinstance(child, Composite):
         with inside(owner, where, child):
             return child.sweep(state, xs, keys, request)
-    with noted(owner, where, child, jax.eval_shape(lambda xs: xs[0], xs), keys):
+    with noted(owner, where, child, jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype), keys):
         if not isinstance(child, StatefulLayer):
             outs = over_steps(child, xs, keys)
-            return None, outs, Emission(outs, None)
+            return None, outs, Emission(numbers(outs), None)
+        xs = numbers(xs)
         stateless = not jax.tree.leaves(state)
         if stateless or not wants_states(request):
             state, outs = child.over_time(state, xs, keys=keys)
@@ -302,10 +306,15 @@ def one_step(child: Any, x: Any, key: PRNGKeyArray | None) -> Array:
     return convolve(child, x) if is_convolution(child) else call(child, x, key)
 
 
-def over_steps(child: Any, xs: Any, keys: Array | None) -> Array:
+def over_steps(child: Any, xs: Any, keys: Array | None) -> Any:
     """What a layer without state gives for the inputs of all steps."""
     if is_matrix(child):
         return multiply(child, xs)
+    if isinstance(xs, Bytes):
+        outs = xs.through(child)
+        if outs is not None:
+            return outs
+        xs = xs.numbers()
     if is_convolution(child):
         return convolve_all(child, xs)
     return jax.vmap(lambda x, key: call(child, x, key))(xs, keys)

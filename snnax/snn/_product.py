@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array
 
 from .. import _kernels as kernels
+from ._bytes import Bytes, numbers
 
 
 def is_matrix(layer: eqx.Module) -> bool:
@@ -14,13 +15,17 @@ def is_matrix(layer: eqx.Module) -> bool:
     return type(layer) is eqx.nn.Linear and isinstance(layer.in_features, int) and isinstance(layer.out_features, int)
 
 
-def multiply(layer: eqx.nn.Linear, xs: Array) -> Array:
+def multiply(layer: eqx.nn.Linear, xs: Array | Bytes) -> Array:
     """A linear layer on `xs` of shape `(time, in_features)`, as `xs @ W.T`, which a kernel may do.
 
     Mapped over steps, the layer's own `W @ x` leaves a result that must be transposed, which takes XLA on a CPU as long
     as the product.
     """
-    outs = kernels.spike_product(xs, layer.weight.T)
+    w = layer.weight.T
+    if isinstance(xs, Bytes) and len(xs.shape) == 2 and w.dtype == xs.dtype:
+        outs = kernels.spike_product(xs.rows(), w, xs.size)
+    else:
+        outs = kernels.spike_product(numbers(xs), w)
     return outs if layer.bias is None else outs + layer.bias
 
 

@@ -17,6 +17,7 @@ from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from . import _node
+from ._bytes import Bytes, numbers
 from ._container import Container
 from ._graph import Graph
 from ._layer import name_of
@@ -131,8 +132,11 @@ class Recorder(Composite):
         keys = None if key is None else key[None]
         return (inner, self._noted(record, x[None], out[None], inner, keys)), out, emission
 
-    def sweep(self, states: PyTree, xs: Array, keys: Array | None, request: PyTree) -> tuple[PyTree, Array, PyTree]:
+    def sweep(
+        self, states: PyTree, xs: Array | Bytes, keys: Array | None, request: PyTree
+    ) -> tuple[PyTree, Array, PyTree]:
         inner, record = states
+        xs = numbers(xs)
         inner, outs, emission = _node.sweep("snn.Recorder", written(self.path), self.layer, inner, xs, keys, request)
         return (inner, self._noted(record, xs, outs, inner, keys)), outs, emission
 

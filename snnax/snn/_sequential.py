@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from . import _node
+from ._bytes import Bytes, numbers
 from ._container import Container, States, expand_children
 from ._node import check_child, fold, fold_each
 
@@ -66,9 +67,11 @@ class Sequential(Container):
             emissions.append(emission)
         return States(tuple(new), states.step + 1, states.in_shape), x, tuple(emissions)
 
-    def sweep(self, states: States, xs: Array, keys: Array | None, request: PyTree) -> tuple[States, Array, PyTree]:
+    def sweep(
+        self, states: States, xs: Array | Bytes, keys: Array | None, request: PyTree
+    ) -> tuple[States, Array, PyTree]:
         steps = xs.shape[0]
-        xs = self.cast(xs)
+        xs = self.receive(xs)
         keys = fold_each(keys, states.step + jnp.arange(steps, dtype=jnp.int32))
         new, emissions = [], []
         for i, layer in enumerate(self.layers):
@@ -77,7 +80,7 @@ class Sequential(Container):
             )
             new.append(state)
             emissions.append(emission)
-        return States(tuple(new), states.step + steps, states.in_shape), xs, tuple(emissions)
+        return States(tuple(new), states.step + steps, states.in_shape), numbers(xs), tuple(emissions)
 
     def expand(self, collect: PyTree) -> tuple[PyTree, ...]:
         n = len(self.layers)

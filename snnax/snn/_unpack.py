@@ -16,7 +16,8 @@ class Unpack(eqx.Module):
 
     A container computes whole numbers in the dtype of its weights; every floating dtype, bfloat16 too, holds every
     byte, so the bits come out in that dtype and are exact. Under `snn.Chunked` no more than a chunk is ever unpacked,
-    forwards or backwards; under `snn.StepByStep` no more than a step, where no gradient is taken.
+    forwards or backwards; under `snn.StepByStep` no more than a step, where no gradient is taken. A kernel reads the
+    bits as they are where an `eqx.nn.Linear` follows, with at most `snn.Flatten()` between.
     """
 
     size: int = eqx.field(static=True)
