@@ -30,6 +30,7 @@ TARGETS = (
     "snnax_coupled_loop",
     "snnax_convolution",
     "snnax_weight_gradient",
+    "snnax_image_gradient",
 )
 _wanted = contextvars.ContextVar("snnax_kernels", default=True)
 

@@ -6,8 +6,9 @@ from ._library import missing
 
 _KERNELS = {
     "products of spikes": "matrices that are mostly zeros, in bytes too, times weights, and the gradient of the weights",
-    "convolutions of spikes": "images that are mostly zeros, in two dimensions, and the gradient of the weights",
+    "convolutions": "images in two dimensions, by the entries that are not zero where these are few, and all gradients",
     "neuron loops": "LIF, IAF, their simple forms, ALIF, AdaptiveLIF, LI and SimpleLI over time, and backwards",
+    "recurrent loops": "Recurrent of a LIF or SimpleLIF and a linear layer over time, and backwards",
 }
 
 
