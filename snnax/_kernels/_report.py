@@ -5,7 +5,7 @@ import jax
 from ._library import missing
 
 _KERNELS = {
-    "products of spikes": "matrices that are mostly zeros, in bytes too, times weights, and the gradient of the weights",
+    "products of spikes": "matrices that are mostly zeros, bytes too, times weights, and the gradient of the weights",
     "convolutions of spikes": "images that are mostly zeros, in two dimensions, and the gradient of the weights",
     "neuron loops": "LIF, SimpleLIF, IAF, SimpleIAF, LI and SimpleLI over time, and backwards",
 }
