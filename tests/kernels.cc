@@ -9,6 +9,7 @@
 
 #include "convolution.cc"
 #include "neuron_loop.cc"
+#include "recurrent_loop.cc"
 #include "spike_product.cc"
 #include "spiking_loop.cc"
 
@@ -211,6 +212,45 @@ void couples(int64_t steps, int64_t n) {
   }
 }
 
+// A step of neurons that hear each other, and of what moves with them, forward and backwards.
+template <Reset reset>
+void returns(int64_t examples, int64_t n) {
+  auto w = numbers(n * n), x = numbers(n), v = numbers(n), out = numbers(n), state = numbers(n), c = numbers(n);
+  std::unique_ptr<float[]> rows[7];
+  for (auto& row : rows) row = numbers(n);
+  std::unique_ptr<int32_t[]> fired(new int32_t[n + 1]);
+  const int64_t count = fired_of(v.get(), rows[3].get(), n, fired.get());
+  auto heard = numbers(n), p = numbers(n), before = numbers(n);
+  add_rows(fired.get(), count, w.get(), n, heard.get());
+  std::copy_n(state.get(), n, p.get());
+  std::copy_n(c.get(), n, before.get());
+  const Returning of = {rows[0].get(), rows[1].get(), rows[2].get(), rows[3].get(),
+                        rows[4].get(), rows[5].get(), rows[6].get()};
+  step<reset>(x.get(), heard.get(), of, n, state.get(), c.get(), out.get());
+  for (int64_t j = 0; j < n; ++j) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += v[i] >= rows[3][i] ? w[i * n + j] : 0;
+    const double current = rows[5][j] * before[j] + rows[6][j] * sum;
+    const double z = rows[2][j] + rows[0][j] * (p[j] - rows[2][j]) + rows[1][j] * (x[j] + current);
+    expect(std::abs(sum - heard[j]) < 1e-4 && std::abs(z - out[j]) < 1e-4, "step", examples, n);
+    const float after = reset == kNone ? out[j] : reset == kToValue ? rows[4][j] : out[j] - rows[3][j];
+    expect(state[j] == (out[j] >= rows[3][j] ? after : out[j]), "reset", examples, n);
+  }
+  auto sent = numbers(examples * n), to = numbers(examples * n);
+  std::unique_ptr<int64_t[]> places(new int64_t[n]), begins(new int64_t[examples]);
+  for (int64_t j = 0; j < n; ++j) places[j] = j;
+  for (int64_t e = 0; e < examples; ++e) begins[e] = e * n;
+  for (bool transposed : {false, true}) {
+    const auto panels = in_panels(w.get(), n, transposed);
+    multiply_all(tiles(), sent.get(), panels, places.get(), begins.get(), examples, n, to.get());
+    for (int64_t i = 0; i < examples * n; ++i) {
+      double sum = 0;
+      for (int64_t k = 0; k < n; ++k) sum += sent[i / n * n + k] * w[transposed ? i % n * n + k : k * n + i % n];
+      expect(std::abs(sum - to[i]) < 1e-4, "multiply_all", examples, n);
+    }
+  }
+}
+
 void transposes(int64_t rows, int64_t columns) {
   auto from = numbers(rows * columns);
   std::unique_ptr<float[]> to(new float[rows * columns]);
@@ -334,6 +374,13 @@ int main() {
       spikes<kDelayed, false, false>(steps, n);
       spikes<kDelayed, true, true>(steps, n);
       couples(steps, n);
+    }
+  }
+  for (int64_t examples : {1, 3, 8, 17}) {
+    for (int64_t n : {1, 15, 32, 33, 64, 70}) {
+      returns<kNone>(examples, n);
+      returns<kToValue>(examples, n);
+      returns<kSubtract>(examples, n);
     }
   }
   std::puts("all equal");

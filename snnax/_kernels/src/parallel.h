@@ -47,7 +47,6 @@ void for_each(xla::ffi::ThreadPool& pool, int64_t count, const F& f) {
 
 // Compiled for several generations of processors, of which the one at hand is chosen when the library is loaded.
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && !defined(SNNAX_ONE_TARGET)
-#define SNNAX_SEVERAL_TARGETS
 #define SNNAX_EACH_TARGET __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define SNNAX_EACH_TARGET

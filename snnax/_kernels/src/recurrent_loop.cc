@@ -13,19 +13,19 @@
 #include <vector>
 
 #include "neurons.h"
+#include "tile.h"
 
 namespace ffi = xla::ffi;
 
 namespace snnax {
 namespace {
 
-constexpr int64_t kPanel = 32;     // columns whose sums are held in registers
-constexpr int64_t kTogether = 64;  // the most examples of a task
+constexpr int64_t kGroup = 64;  // the most examples of a task
 
-using Weights = ffi::Buffer<ffi::F32, 2>;  // (from, to)
+using Square = ffi::Buffer<ffi::F32, 2>;  // (from, to)
 
-// Weights in panels of columns: (panels, from, kPanel), with zeros after the last column.
-std::vector<float> packed(const float* w, int64_t n, bool transposed) {
+// Square in panels of columns: (panels, from, kPanel), with zeros after the last column.
+std::vector<float> in_panels(const float* w, int64_t n, bool transposed) {
   const int64_t panels = (n + kPanel - 1) / kPanel;
   std::vector<float> out(panels * n * kPanel);
   for (int64_t i = 0; i < n; ++i) {
@@ -35,67 +35,6 @@ std::vector<float> packed(const float* w, int64_t n, bool transposed) {
   }
   return out;
 }
-
-// out[r][c] = sum over k of a[r][k] b[k][c] for `rows` rows and a panel of columns.
-template <int bytes, int rows>
-inline __attribute__((always_inline)) void block(const float* a, const float* b, int64_t n, int64_t stride, float* out) {
-  constexpr int vectors = kPanel * 4 / bytes;
-  typedef float Lanes __attribute__((vector_size(bytes), aligned(4)));
-  Lanes sums[rows][vectors] = {};
-  for (int64_t k = 0; k < n; ++k, b += kPanel) {
-    const Lanes* from = reinterpret_cast<const Lanes*>(b);
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 8
-      for (int c = 0; c < vectors; ++c) sums[r][c] += a[r * n + k] * from[c];
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 8
-    for (int c = 0; c < vectors; ++c) reinterpret_cast<Lanes*>(out + r * stride)[c] = sums[r][c];
-  }
-}
-
-template <int bytes, int rows>
-inline __attribute__((always_inline)) void multiply_by(const float* a, const float* panels, int64_t examples, int64_t n,
-                                                       int64_t stride, float* out) {
-  for (int64_t c = 0; c < n; c += kPanel, panels += n * kPanel) {
-    int64_t r = 0;
-    for (; r + rows <= examples; r += rows) block<bytes, rows>(a + r * n, panels, n, stride, out + r * stride + c);
-    for (; r < examples; ++r) block<bytes, 1>(a + r * n, panels, n, stride, out + r * stride + c);
-  }
-}
-
-using Multiply = void (*)(const float*, const float*, int64_t, int64_t, int64_t, float*);
-
-void multiply_plainly(const float* a, const float* b, int64_t examples, int64_t n, int64_t stride, float* out) {
-  multiply_by<16, 1>(a, b, examples, n, stride, out);
-}
-
-#ifdef SNNAX_SEVERAL_TARGETS
-__attribute__((target("arch=x86-64-v4"))) void multiply_by_512(const float* a, const float* b, int64_t examples,
-                                                               int64_t n, int64_t stride, float* out) {
-  multiply_by<64, 8>(a, b, examples, n, stride, out);
-}
-
-__attribute__((target("arch=x86-64-v3"))) void multiply_by_256(const float* a, const float* b, int64_t examples,
-                                                               int64_t n, int64_t stride, float* out) {
-  multiply_by<32, 3>(a, b, examples, n, stride, out);
-}
-
-Multiply chosen() {
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd")) {
-    return multiply_by_512;
-  }
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? multiply_by_256 : multiply_plainly;
-}
-const Multiply multiply = chosen();
-#else
-const Multiply multiply = multiply_plainly;
-#endif
 
 // out[c] = the sum of the rows `fired` of w (n, n).
 SNNAX_EACH_TARGET void add_rows(const int32_t* fired, int64_t count, const float* w, int64_t n, float* out) {
@@ -122,6 +61,16 @@ SNNAX_EACH_TARGET void add_rows(const int32_t* fired, int64_t count, const float
 struct Returning {
   const float *alpha, *gain, *rest, *theta, *value, *beta, *gamma;
 };
+
+// to (examples, n) = sent (examples, n) times the weights in panels.
+void multiply_all(const Tiles& by, const float* sent, const std::vector<float>& panels, const int64_t* places,
+                  const int64_t* rows, int64_t examples, int64_t n, float* to) {
+  std::fill(to, to + examples * n, 0.0f);
+  for (int64_t c = 0; c < n; c += kPanel) {
+    const Factors factors = {sent, rows, places, n, panels.data() + c * n, kPanel};
+    multiply(by, factors, examples, to + c, rows, std::min(kPanel, n - c));
+  }
+}
 
 // One step of one example. `heard` is W s of the step before.
 template <Reset reset>
@@ -159,13 +108,13 @@ SNNAX_EACH_TARGET int64_t fired_of(const float* v, const float* theta, int64_t n
 template <typename F>
 void for_groups(ffi::ThreadPool& pool, int64_t examples, const F& work) {
   const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
-  const int64_t size = std::min(kTogether, (examples + threads - 1) / threads);
+  const int64_t size = std::min(kGroup, (examples + threads - 1) / threads);
   for_each(pool, size ? (examples + size - 1) / size : 0, [&](int64_t task) {
     work(task * size, std::min(size, examples - task * size));
   });
 }
 
-ffi::Error recurrent_loop(ffi::ThreadPool pool, Weights w, Steps x, Values v0, Values alpha, Values gain, Values rest,
+ffi::Error recurrent_loop(ffi::ThreadPool pool, Square w, Steps x, Values v0, Values alpha, Values gain, Values rest,
                           Values theta, Values value, Values gamma, Values beta, ffi::Result<Steps> out,
                           int64_t reset) {
   const int64_t steps = x.dimensions()[1], n = x.dimensions()[2];
@@ -219,36 +168,41 @@ SNNAX_EACH_TARGET void move(const float* __restrict u, const float* __restrict h
   }
 }
 
-void move_all(ffi::ThreadPool& pool, const Steps& u, const Steps& h, const Weights& w, const Values& alpha,
+void move_all(ffi::ThreadPool& pool, const Steps& u, const Steps& h, const Square& w, const Values& alpha,
               const Values& gain, const Values& beta, const Values& gamma, const Steps* v, const Values* theta, float* out,
               bool backwards) {
-  const int64_t steps = u.dimensions()[1], n = u.dimensions()[2], stride = (n + kPanel - 1) / kPanel * kPanel;
-  const std::vector<float> panels = packed(w.typed_data(), n, backwards);
+  const int64_t steps = u.dimensions()[1], n = u.dimensions()[2];
+  const std::vector<float> panels = in_panels(w.typed_data(), n, backwards);
   const auto run = v ? (backwards ? move<true, true> : move<true, false>)
                      : (backwards ? move<false, true> : move<false, false>);
   for_groups(pool, u.dimensions()[0], [&](int64_t first, int64_t count) {
-    std::vector<float> state(count * n), c(count * n), sent(count * n), heard(count * stride);
+    std::vector<float> state(count * n), c(count * n), sent(count * n), heard(count * n);
+    std::vector<int64_t> places(n), rows(count);
+    for (int64_t j = 0; j < n; ++j) places[j] = j;
+    for (int64_t e = 0; e < count; ++e) rows[e] = e * n;
     for (int64_t i = 0; i < steps; ++i) {
-      if (i) multiply(sent.data(), panels.data(), count, n, stride, heard.data());
+      if (i) {
+        multiply_all(tiles(), sent.data(), panels, places.data(), rows.data(), count, n, heard.data());
+      }
       for (int64_t e = 0; e < count; ++e) {
         const int64_t example = first + e, t = backwards ? steps - 1 - i : i, at = (example * steps + t) * n;
         const Moving of = {of_example(alpha, example, 0), of_example(gain, example, 0), of_example(beta, example, 0),
                            of_example(gamma, example, 0), theta ? of_example(*theta, example, 0) : nullptr};
         run(u.typed_data() + at, coefficient(h, example, 0).first + t * n,
-            v ? coefficient(*v, example, 0).first + t * n : nullptr, heard.data() + e * stride, of, n,
+            v ? coefficient(*v, example, 0).first + t * n : nullptr, heard.data() + e * n, of, n,
             state.data() + e * n, c.data() + e * n, sent.data() + e * n, out + at);
       }
     }
   });
 }
 
-ffi::Error returning_loop(ffi::ThreadPool pool, Weights w, Steps u, Steps h, Values alpha, Values gain, Values gamma,
+ffi::Error returning_loop(ffi::ThreadPool pool, Square w, Steps u, Steps h, Values alpha, Values gain, Values gamma,
                           Values beta, ffi::Result<Steps> out, bool backwards) {
   move_all(pool, u, h, w, alpha, gain, beta, gamma, nullptr, nullptr, out->typed_data(), backwards);
   return ffi::Error::Success();
 }
 
-ffi::Error gated_returning_loop(ffi::ThreadPool pool, Weights w, Steps u, Steps h, Values alpha, Values gain,
+ffi::Error gated_returning_loop(ffi::ThreadPool pool, Square w, Steps u, Steps h, Values alpha, Values gain,
                                 Values gamma, Values beta, Steps v, Values theta, ffi::Result<Steps> out,
                                 bool backwards) {
   move_all(pool, u, h, w, alpha, gain, beta, gamma, &v, &theta, out->typed_data(), backwards);
@@ -261,7 +215,7 @@ ffi::Error gated_returning_loop(ffi::ThreadPool pool, Weights w, Steps u, Steps 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_recurrent_loop, snnax::recurrent_loop,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
-                                  .Arg<snnax::Weights>()
+                                  .Arg<snnax::Square>()
                                   .Arg<snnax::Steps>()
                                   .Arg<snnax::Values>()
                                   .Arg<snnax::Values>()
@@ -277,7 +231,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_recurrent_loop, snnax::recurrent_loop,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_returning_loop, snnax::returning_loop,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
-                                  .Arg<snnax::Weights>()
+                                  .Arg<snnax::Square>()
                                   .Arg<snnax::Steps>()
                                   .Arg<snnax::Steps>()
                                   .Arg<snnax::Values>()
@@ -290,7 +244,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_returning_loop, snnax::returning_loop,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_gated_returning_loop, snnax::gated_returning_loop,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
-                                  .Arg<snnax::Weights>()
+                                  .Arg<snnax::Square>()
                                   .Arg<snnax::Steps>()
                                   .Arg<snnax::Steps>()
                                   .Arg<snnax::Values>()

@@ -20,7 +20,7 @@ namespace snnax {
 namespace {
 
 using Marks = ffi::Buffer<ffi::U8, 3>;    // (examples, time, neurons), or without time where there are none
-using Counts = ffi::Buffer<ffi::S32, 2>;  // (examples or 1, neurons)
+using Countdowns = ffi::Buffer<ffi::S32, 2>;  // (examples or 1, neurons)
 
 struct Spiking {
   const float* alpha;
@@ -118,10 +118,10 @@ auto spiking(int64_t reset) {
                              : spike<kSubtract, adapts, rests>;
 }
 
-ffi::Error spiking_loop(ffi::ThreadPool pool, Steps x, Values v0, Values a0, Counts countdown0, Values alpha, Values gain,
+ffi::Error spiking_loop(ffi::ThreadPool pool, Steps x, Values v0, Values a0, Countdowns countdown0, Values alpha, Values gain,
                         Values rest, Values theta, Values value, Values rho, Values raises, Values drives, Values follows,
                         Values adds, ffi::Result<Steps> out, ffi::Result<Marks> marks, ffi::Result<Values> last,
-                        ffi::Result<Counts> countdown, int64_t reset, int64_t refractory, bool adapts) {
+                        ffi::Result<Countdowns> countdown, int64_t reset, int64_t refractory, bool adapts) {
   const int64_t steps = x.dimensions()[1], n = x.dimensions()[2];
   const bool marked = reset == kDelayed || refractory > 0;
   for_neurons(pool, x, [&](int64_t example, int64_t first, int64_t count) {
@@ -169,7 +169,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_spiking_loop, snnax::spiking_loop,
                                   .Arg<snnax::Steps>()
                                   .Arg<snnax::Values>()
                                   .Arg<snnax::Values>()
-                                  .Arg<snnax::Counts>()
+                                  .Arg<snnax::Countdowns>()
                                   .Arg<snnax::Values>()
                                   .Arg<snnax::Values>()
                                   .Arg<snnax::Values>()
@@ -183,7 +183,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_spiking_loop, snnax::spiking_loop,
                                   .Ret<snnax::Steps>()
                                   .Ret<snnax::Marks>()
                                   .Ret<snnax::Values>()
-                                  .Ret<snnax::Counts>()
+                                  .Ret<snnax::Countdowns>()
                                   .Attr<int64_t>("reset")
                                   .Attr<int64_t>("refractory")
                                   .Attr<bool>("adapts"));
