@@ -24,7 +24,7 @@ constexpr int64_t kGroup = 64;  // the most examples of a task
 
 using Square = ffi::Buffer<ffi::F32, 2>;  // (from, to)
 
-// Square in panels of columns: (panels, from, kPanel), with zeros after the last column.
+// Weights in panels of columns: (panels, from, kPanel), with zeros after the last column.
 std::vector<float> in_panels(const float* w, int64_t n, bool transposed) {
   const int64_t panels = (n + kPanel - 1) / kPanel;
   std::vector<float> out(panels * n * kPanel);
