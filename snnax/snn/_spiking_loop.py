@@ -120,8 +120,11 @@ class Neuron(eqx.Module):
         added = self.adaptation.adds * spike
         return added if self.adaptation.follows is None else added + self.adaptation.follows * (v - self.rest)
 
-    def factors(self, z: Array, a: Any, spike: Array, slope: Array, marks: Marks) -> tuple[Array, ...]:
-        r"""How $z_{t+1}$ and $a_t$ depend on $z_t$ and $a_{t-1}$. What all steps share has no axis for time.
+    def factors(
+        self, z: Array, a: Any, spike: Array, slope: Array, marks: Marks
+    ) -> tuple[tuple[Array, ...], Array, Array]:
+        r"""How $z_{t+1}$ and $a_t$ depend on $z_t$ and $a_{t-1}$; how $z_t$ alone depends on $a_{t-1}$; and how
+        $z_{t+1}$ does on $a_{t-1}$ by the potential that is left. What all steps share has no axis for time.
 
         **Arguments:** `slope`: how the spikes depend on $z_t$.
         """
@@ -136,20 +139,26 @@ class Neuron(eqx.Module):
             p_by_z = p_by_v + slope * jump
         after = marks.following()
         alpha = self.alpha if after.resting is None else jnp.where(after.resting, 1, self.alpha)
+        nothing = jnp.zeros((), z.dtype)
         if of is None:
-            return (alpha * p_by_z,)
-        a_by_z, z_by_a, p_by_a = of.adds * slope, jnp.zeros((), z.dtype), jnp.zeros((), z.dtype)
+            return (alpha * p_by_z,), nothing, nothing
+        a_by_z, p_by_a = of.adds * slope, nothing
         if of.follows is not None:
             a_by_z = a_by_z + of.follows
-        if of.drives is not None:
-            z_by_a = of.drives if after.resting is None else jnp.where(after.resting, 0, of.drives)
         if of.raises is not None:
-            lowered, lowered_next = (0 if one.lowered is None else one.lowered for one in (marks, after))
-            z_by_a = z_by_a - of.raises * (1 + lowered_next)
-            p_by_a = p_by_v * of.raises * (1 + lowered)
+            p_by_a = p_by_v * of.raises * (1 if marks.lowered is None else 1 + marks.lowered)
             if isinstance(self.reset, (SubtractReset, DelayedSubtractReset)):
                 p_by_a = p_by_a - seen * of.raises
-        return alpha * p_by_z + z_by_a * a_by_z, alpha * p_by_a + z_by_a * of.rho, a_by_z, of.rho
+        now, then = self._by_adaptation(marks), self._by_adaptation(after)
+        later = alpha * p_by_a
+        return (alpha * p_by_z + then * a_by_z, later + then * of.rho, a_by_z, of.rho), now, later
+
+    def _by_adaptation(self, marks: Marks) -> Array:
+        """How what is compared with the threshold depends on the adaptation that acts."""
+        of: Any = self.adaptation
+        if of.raises is not None:
+            return -of.raises * (1 if marks.lowered is None else 1 + marks.lowered)
+        return of.drives if marks.resting is None else jnp.where(marks.resting, 0, of.drives)
 
 
 def over_time(
@@ -184,29 +193,29 @@ def _rule(values, arguments, tangents):
     neuron, *_, a = primals
     spike, slope = jax.jvp(lambda z: neuron.spikes(z, marks), (z,), (jnp.ones_like(z),))
     _, d_spike = eqx.filter_jvp(lambda neuron: neuron.spikes(z, marks), primals[:1], tangents[:1])
-    adaptations = None if a is None else neuron.adaptations(z, a, spike, marks)
+    adaptations: Any = None if a is None else neuron.adaptations(z, a, spike, marks)
 
     def step(neuron, xs, v, a, spike):
-        p, after = neuron.after(z, adaptations, spike, marks)
-        p = jnp.concatenate([v[None], p[:-1]])
-        after = None if a is None else jnp.concatenate([a[None], after[:-1]])
-        return neuron.before(p, after, xs, marks)
+        p = jnp.concatenate([v[None], neuron.after(z, adaptations, spike, marks)[0][:-1]])
+        acting = None if a is None else jnp.concatenate([a[None], adaptations[1:]])
+        return neuron.before(p, acting, xs, marks)
+
+    def add(neuron, spike):
+        return neuron.after(z, adaptations, spike, marks)[1]
 
     _, du = eqx.filter_jvp(step, (*primals, spike), (*tangents, d_spike))
-    if du is None:
+    _, added = (None, None) if a is None else eqx.filter_jvp(add, (neuron, spike), (tangents[0], d_spike))
+    if du is None and added is None:
         return (None,) * len(values)
-    factors = neuron.factors(z, adaptations, spike, slope, marks)
+    du = jnp.zeros_like(z) if du is None else du
+    factors, now, later = neuron.factors(z, adaptations, spike, slope, marks)
     if a is None:
         return (moved_loop(du, *factors),)
     first = jnp.zeros_like(a) if tangents[3] is None else tangents[3]
-    _, added = eqx.filter_jvp(
-        lambda neuron, spike: neuron.after(z, adaptations, spike, marks)[1],
-        (neuron, spike),
-        (tangents[0], d_spike),
-    )
     if added is None:
         return coupled_loop(du, first, factors)
-    more = moved_loop(jnp.concatenate([jnp.zeros_like(a)[None], added[:-1]]), factors[3])
-    du = du + jnp.concatenate([jnp.zeros_like(a)[None], (factors[1] * more)[:-1]])
+    zero = jnp.zeros_like(a)[None]
+    more = moved_loop(jnp.concatenate([zero, added[:-1]]), factors[3])
+    du = du + now * more + jnp.concatenate([zero, (later * more)[:-1]])
     dz, d_last = coupled_loop(du, first, factors)
     return dz, d_last + more[-1]
