@@ -6,3 +6,4 @@ from ._neuron_loop import Kind as Kind, neuron_loop as neuron_loop
 from ._report import kernels as kernels
 from ._spike_convolution import convolve as convolve, spike_convolution as spike_convolution
 from ._spike_product import spike_product as spike_product
+from ._time_loop import time_loop as time_loop
