@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from helpers import LAYERS
 from jax import lax
 
 import snnax
 import snnax.snn as snn
-from helpers import LAYERS
 from snnax._kernels import _time_loop
 from snnax._kernels._elementwise import ELEMENTWISE, as_it_is, walk
 from snnax.functional import surrogate
@@ -347,8 +347,8 @@ def test_the_report_says_what_is_known_of_the_loops(capsys, monkeypatch):
     assert "checked in interpret mode, not measured on a GPU. SNNAX_KERNELS=pallas turns them on." in printed
 
 
-# What a GPU would compile. Mosaic makes its code when a program is lowered, which needs no GPU, and takes the longer the
-# more steps are read together.
+# What a GPU would compile. Mosaic makes its code when a program is lowered, which needs no GPU, and takes the longer
+# the more steps are read together.
 
 
 def for_cuda(function, *args):
