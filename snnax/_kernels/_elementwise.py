@@ -11,7 +11,8 @@ from jaxtyping import Array, PyTree
 
 ELEMENTWISE = frozenset(
     "abs add and clamp convert_element_type cos div eq exp exp2 ge gt integer_pow le log logistic lt max min mul ne "
-    "neg not or round rsqrt select_n sign sin square sub tanh xor stop_gradient add_any copy copy_p".split()
+    "neg not or round rsqrt select_n sign sin square sub tanh xor stop_gradient add_any copy copy_p "
+    "one_minus_square".split()
 )
 """The operations that a kernel knows: those that Mosaic GPU compiles. Their derivatives are made of them."""
 

@@ -110,6 +110,8 @@ def _evaluate(program: ClosedJaxpr, args: Sequence[Array]) -> list[Array]:
             return values
         if name == "add_any":
             return [lax.add(*values)]
+        if name == "one_minus_square":  # of the derivative of `tanh`, in jax 0.11
+            return [lax.sub(jnp.ones_like(values[0]), lax.square(values[0]))]
         if name == "not" and values[0].dtype == jnp.bool_:
             return [lax.bitwise_xor(values[0], jnp.full(shape, True))]
         if name == "convert_element_type" and params["new_dtype"] == jnp.bool_:
