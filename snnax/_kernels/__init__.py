@@ -13,3 +13,4 @@ from ._spiking_loop import (
     coupled_loop as coupled_loop,
     spiking_loop as spiking_loop,
 )
+from ._time_loop import time_loop as time_loop

@@ -13,6 +13,7 @@ import jax
 from jax.extend.core import Primitive
 
 VARIABLE = "SNNAX_KERNELS"
+PALLAS = "pallas"
 TARGETS = (
     "snnax_share",
     "snnax_product",
@@ -50,8 +51,15 @@ def wanted() -> bool:
     return _wanted.get() and jax.default_backend() == "cpu" and missing() is None
 
 
+def generated_wanted() -> bool:
+    """Whether what is being traced may use kernels that Pallas makes, which is so where the environment says it."""
+    return _wanted.get() and os.environ.get(VARIABLE) == PALLAS
+
+
 def missing() -> str | None:
     """Why there are no compiled kernels, or `None` where there are."""
+    if os.environ.get(VARIABLE) == PALLAS:
+        return f"the environment says {VARIABLE}={PALLAS}"
     found = library()
     return found if isinstance(found, str) else None
 

@@ -7,6 +7,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from .._kernels import time_loop
+
 
 class StatefulLayer(eqx.Module):
     """A layer that carries a state from one time step to the next. Subclass it to write your own.
@@ -63,11 +65,13 @@ class StatefulLayer(eqx.Module):
         **Returns:** the state after the last step, and the outputs, `(time, *out_shape)`.
         """
 
-        def step(state, x_and_key):
-            x, key = x_and_key
+        def step(state, x, key):
             return self(state, x, key=key)
 
-        return jax.lax.scan(step, state, (xs, keys), unroll=unroll())
+        done = time_loop(step, state, xs, keys)
+        if done is not None:
+            return done
+        return jax.lax.scan(lambda state, given: step(state, *given), state, (xs, keys), unroll=unroll())
 
 
 def unroll() -> int:
