@@ -36,7 +36,7 @@ class Build(build_ext):
 kernels = Extension(
     "snnax._kernels.cpu",
     sorted(str(path) for path in SOURCES.glob("*.cc")),
-    depends=[str(SOURCES / "parallel.h")],
+    depends=sorted(str(path) for path in SOURCES.glob("*.h")),
     extra_compile_args=["-O3", "-std=c++17"],
     language="c++",
 )

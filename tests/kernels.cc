@@ -7,8 +7,8 @@
 #include <memory>
 #include <random>
 
+#include "convolution.cc"
 #include "neuron_loop.cc"
-#include "spike_convolution.cc"
 #include "spike_product.cc"
 
 using namespace snnax;
@@ -83,47 +83,104 @@ void loops(int64_t steps, int64_t n) {
   }
 }
 
+void transposes(int64_t rows, int64_t columns) {
+  auto from = numbers(rows * columns);
+  std::unique_ptr<float[]> to(new float[rows * columns]);
+  transpose(from.get(), columns, rows, columns, to.get(), rows);
+  for (int64_t i = 0; i < rows * columns; ++i) {
+    expect(to[i % columns * rows + i / columns] == from[i], "transpose", rows, columns);
+  }
+}
+
+void expect_close(const float* found, const double* expected, int64_t count, const char* what, const Shape& s) {
+  for (int64_t i = 0; i < count; ++i) expect(std::abs(found[i] - expected[i]) < 1e-4, what, s.channels, s.out);
+}
+
 void convolutions(Shape s) {
   s.out_height = (s.height + 2 * s.top - s.kernel_height) / s.down + 1;
   s.out_width = (s.width + 2 * s.left - s.kernel_width) / s.right + 1;
-  const int64_t kernel = s.kernel_height * s.kernel_width, places = s.out_height * s.out_width;
-  auto image = numbers(s.channels * s.height * s.width, 0.4f), w = numbers(s.channels * kernel * s.out);
-  auto out = numbers(places * s.out), g = numbers(places * s.out);
-  std::unique_ptr<float[]> sums(new float[s.channels * kernel * s.out]());
-  std::unique_ptr<double[]> expected(new double[places * s.out]()), gradient(new double[s.channels * kernel * s.out]());
-  convolve(image.get(), w.get(), s, out.get());
-  for (int64_t c = 0; c < s.channels; ++c) {
-    weigh(image.get() + c * s.height * s.width, g.get(), s, sums.get() + c * kernel * s.out);
-    for (int64_t p = 0; p < places; ++p) {
-      for (int64_t k = 0; k < kernel; ++k) {
-        const int64_t y = p / s.out_width * s.down + k / s.kernel_width - s.top;
-        const int64_t x = p % s.out_width * s.right + k % s.kernel_width - s.left;
+  const int64_t weights = s.channels * s.kernel() * s.out;
+  auto image = numbers(s.size(), 0.4f), w = numbers(weights), g = numbers(s.out_size());
+  std::unique_ptr<double[]> out(new double[s.out_size()]()), dw(new double[weights]()), dx(new double[s.size()]());
+  for (int64_t o = 0; o < s.out; ++o) {
+    for_weights(s, w.get(), o, [&](int64_t i, int64_t j, int64_t c, float weight) {
+      const int64_t k = ((o * s.channels + c) * s.kernel_height + i) * s.kernel_width + j;
+      for (int64_t p = 0; p < s.places(); ++p) {
+        const int64_t y = p / s.out_width * s.down + i - s.top, x = p % s.out_width * s.right + j - s.left;
         if (y < 0 || y >= s.height || x < 0 || x >= s.width) continue;
-        for (int64_t o = 0; o < s.out; ++o) {
-          const float value = image[(c * s.height + y) * s.width + x];
-          expected[p * s.out + o] += value * w[(c * kernel + k) * s.out + o];
-          gradient[(c * kernel + k) * s.out + o] += value * g[p * s.out + o];
-        }
+        const int64_t at = (c * s.height + y) * s.width + x;
+        out[p * s.out + o] += static_cast<double>(image[at]) * weight;
+        dw[k] += static_cast<double>(image[at]) * g[p * s.out + o];
+        dx[at] += static_cast<double>(g[p * s.out + o]) * weight;
+      }
+    });
+  }
+  const auto nothing = [](int64_t count) { return std::unique_ptr<float[]>(new float[count]()); };
+  const Columns columns(s);
+  std::unique_ptr<Entry[]> entries(new Entry[s.plane() + 1]);
+  auto in_order = nothing(weights), to_outputs = nothing(packed_size(s, false)), back = nothing(packed_size(s, true));
+  for (int64_t o = 0; o < s.out; ++o) {
+    order(w.get(), o, s, columns, in_order.get());
+    pack(w.get(), o, s, false, to_outputs.get());
+    pack(w.get(), o, s, true, back.get());
+  }
+  auto sums = nothing(s.out_size()), gradient = nothing(weights), again = nothing(weights);
+  convolve_entries(image.get(), in_order.get(), s, columns, entries.get(), sums.get());
+  expect_close(sums.get(), out.get(), s.out_size(), "convolve_entries", s);
+  for (int64_t c = 0; c < s.channels; ++c) {
+    float* to = gradient.get() + c * s.kernel() * s.out;
+    weigh_entries(image.get() + c * s.plane(), g.get(), s, columns, entries.get(), to);
+  }
+  for (int64_t o = 0; o < s.out; ++o) {
+    for_weights(s, again.get(), o, [&](int64_t i, int64_t j, int64_t c, float& weight) {
+      const int64_t place = columns.place(j % s.right, j / s.right);
+      weight = gradient[((c * s.kernel_height + i) * s.kernel_width + place) * s.out + o];
+    });
+  }
+  expect_close(again.get(), dw.get(), weights, "weigh_entries", s);
+
+  const Places at(s);
+  const int64_t stride = panels_of(s.out) * kPanel;
+  auto errors = nothing(s.places() * stride);
+  for (int64_t i = 0; i < s.out_size(); ++i) errors[i / s.out * stride + i % s.out] = g[i];
+  for (const Tiles* by : {&kTilesOf4, &kTilesOf8, &kTilesOf16}) {
+    auto padded = nothing(s.padded_size()), moved = nothing(s.padded_size()), sums = nothing(s.out_size());
+    auto gradient = nothing(weights), dense = nothing(s.size());
+    pad(image.get(), s, padded.get());
+    convolve(*by, padded.get(), to_outputs.get(), s, at, sums.get());
+    expect_close(sums.get(), out.get(), s.out_size(), "convolve", s);
+    convolve_back(*by, g.get(), back.get(), s, at, moved.get());
+    crop(moved.get(), s, dense.get());
+    expect_close(dense.get(), dx.get(), s.size(), "convolve_back", s);
+    for (int64_t i = 0; i < s.kernel_height; ++i) {
+      for (int64_t low = 0; low < s.row(); low += kPanel) {
+        const int64_t high = std::min(s.row(), low + kPanel);
+        weigh(*by, padded.get(), errors.get(), s, at, i, low, high, gradient.get() + i * s.row() * s.out);
       }
     }
-  }
-  for (int64_t i = 0; i < places * s.out; ++i) expect(std::abs(out[i] - expected[i]) < 1e-4, "convolve", s.height, s.out);
-  for (int64_t i = 0; i < s.channels * kernel * s.out; ++i) {
-    expect(std::abs(sums[i] - gradient[i]) < 1e-4, "weigh", s.height, s.out);
+    for (int64_t o = 0; o < s.out; ++o) {
+      for_weights(s, again.get(), o, [&](int64_t i, int64_t j, int64_t c, float& weight) {
+        weight = gradient[((i * s.kernel_width + j) * s.channels + c) * s.out + o];
+      });
+    }
+    expect_close(again.get(), dw.get(), weights, "weigh", s);
   }
 }
 
 int main() {
-  for (int64_t out : {1, 8, 11}) {
+  for (int64_t rows : {1, 3, 4, 9}) {
+    for (int64_t columns : {1, 4, 7, 8}) transposes(rows, columns);
+  }
+  for (int64_t out : {1, 8, 11, 33, 65}) {
     for (int64_t pad : {0, 2}) {
       for (int64_t stride : {1, 2, 3}) {
         convolutions({1, 5, 6, 1, 1, stride, 1, pad, 0, 0, 0, out});
         convolutions({3, 7, 5, 3, 5, stride, stride, pad, pad, 0, 0, out});
         convolutions({2, 9, 8, 4, 2, 1, stride, 0, pad, 0, 0, out});
+        convolutions({17, 4, 9, 2, 4, 1, stride, pad, pad, 0, 0, out});
       }
     }
   }
-
   for (int64_t n : {1, 2, 15, 16, 17, 33}) {
     for (int64_t m : {1, 7, 63, 64, 65, 130}) {
       for (float share : {0.0f, 0.1f, 1.0f}) products(n, m, share);

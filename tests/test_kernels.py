@@ -1,6 +1,7 @@
 """Compiled kernels compute what their twins in plain JAX do, whatever transforms them."""
 
 import dataclasses
+import functools
 import os
 import platform
 import subprocess
@@ -29,7 +30,6 @@ compiled = pytest.mark.skipif(_kernels.missing() is not None, reason=f"no kernel
 def for_small_arrays_too(monkeypatch):
     monkeypatch.setattr(neuron_loop, "SMALL", 0)
     monkeypatch.setattr(spike_product, "SMALL", 0)
-    monkeypatch.setattr(spike_convolution, "SMALL", 0)
     monkeypatch.setattr(spike_product, "COLUMNS", 1)
 
 
@@ -202,6 +202,56 @@ def test_convolutions_of_spikes_and_their_derivatives_are_those_of_jax(name, den
     close(*results, 1e-4)
 
 
+@compiled
+@hypothesis.given(data=st.data())
+@hypothesis.settings(max_examples=10, deadline=None)
+def test_convolutions_and_what_moves_images_and_weights_equal_their_twins(data):
+    size = functools.partial(data.draw, st.integers(1, 5))
+    images, channels = data.draw(st.sampled_from([0, 1, 3, 70])), data.draw(st.sampled_from([1, 2, 3, 17]))
+    out, kernel = data.draw(st.sampled_from([1, 5, 16, 33, 70])), (size(), size())
+    options = {"stride": (size(), size()), "padding": ((size() - 1, size() - 1), (size() - 1, size() - 1))}
+    image = tuple(k + 2 * size() - 2 for k in kernel)
+    density, few = data.draw(st.sampled_from([0.0, 0.1, 1.0])), data.draw(st.sampled_from([0.0, 0.2, jnp.inf]))
+    k1, k2, k3 = jr.split(jr.key(data.draw(st.integers(0, 9))), 3)
+    x, w = spikes(k1, (images, channels, *image), density), jr.normal(k2, (out, channels, *kernel))
+    y = spike_convolution.dense_convolution(x, w, **options)
+    g = jr.normal(k3, y.shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spike_convolution, "FEW", few)
+        for name, args, more in (
+            ("convolution", (x, w), {}),
+            ("weight_gradient", (x, g), {"kernel": kernel}),
+            ("image_gradient", (g, w), {"image": image}),
+        ):
+            kernel_of = functools.partial(getattr(spike_convolution, f"_{name}_on_cpu"), **options, **more)
+            twin = functools.partial(getattr(spike_convolution, f"dense_{name}"), **options, **more)
+            close(jax.jit(kernel_of)(*args), twin(*args), 1e-4)
+
+
+THREADS = """
+import hashlib, os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+import jax, jax.numpy as jnp, jax.random as jr
+from snnax import _kernels
+k1, k2, k3 = jr.split(jr.key(0), 3)
+w, digest = jr.normal(k1, (24, 3, 3, 3)), hashlib.sha256()
+for density in (0.02, 0.9):
+    x = (jr.uniform(k2, (150, 3, 9, 9)) < density) * jr.normal(k3, (150, 3, 9, 9))
+    f = jax.grad(lambda x, w: jnp.sum(_kernels.spike_convolution(x, w, (1, 1), ((1, 1), (1, 1))) ** 3), (0, 1))
+    for a in jax.jit(f)(x, w):
+        digest.update(a.tobytes())
+print(digest.hexdigest())
+"""
+
+
+@compiled
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to processors")
+@pytest.mark.skipif(os.cpu_count() == 1, reason="there is one processor")
+def test_sums_of_convolutions_do_not_depend_on_the_number_of_threads():
+    run = [subprocess.run([sys.executable, "-c", THREADS, n], capture_output=True, check=True) for n in ("1", "2")]
+    assert run[0].stdout == run[1].stdout and run[0].stdout.strip()
+
+
 @pytest.mark.parametrize("plan", [snn.LayerByLayer(), snn.LayerByLayer(kernels=False), snn.StepByStep()], ids=str)
 def test_windows_that_do_not_fit_are_refused(plan):
     model = snn.Sequential(eqx.nn.Conv2d(1, 8, 5, padding=1, key=jr.key(0)))
@@ -210,12 +260,12 @@ def test_windows_that_do_not_fit_are_refused(plan):
 
 
 @compiled
-def test_a_batch_of_images_that_shares_its_weights_has_one_convolution_for_their_gradient():
+def test_a_batch_of_images_that_shares_its_weights_has_one_convolution_for_each_gradient():
     image, (out, *kernel), stride, padding = SHAPES["square"]
     x, w = spikes(jr.key(0), (2, 5, *image), 0.1), jr.normal(jr.key(1), (out, image[0], *kernel))
     convolution = jax.vmap(lambda x, w: _kernels.spike_convolution(x, w, stride, padding), (0, None))
-    text = str(jax.make_jaxpr(jax.grad(lambda w: jnp.sum(convolution(x, w) ** 2)))(w))
-    assert "f32[8,3,3,2] = spike_weight_gradient" in text
+    text = str(jax.make_jaxpr(jax.grad(lambda x, w: jnp.sum(convolution(x, w) ** 2), (0, 1)))(x, w))
+    assert "f32[8,3,3,2] = spike_weight_gradient" in text and "f32[10,3,9,11] = image_gradient" in text
 
 
 def a(*values):

@@ -3,9 +3,9 @@
     python examples/benchmarks/density.py
 
 times the product of one layer (12 800 rows of 700 by 512 weights) and the convolution of another (400 images of 32 maps
-of 13x13, 7x7 to 64), and the gradients of their weights, by the kernels and by their twins in plain JAX. Each density
-has its own turns, in which both run one after the other; where the kernel no longer wins, the library takes the dense
-way, at the shares that are printed below.
+of 13x13, 7x7 to 64), and the gradients of their weights: entry by entry, dense in the kernel where it has a dense way
+too, and in plain JAX. Each density has its own turns, in which all run one after the other; where the first no longer
+wins, the library takes the dense way. What moves the images of the convolution is dense; it is timed once.
 """
 
 import argparse
@@ -41,21 +41,21 @@ def main():
         f"{jaxlib.__version__}; {arguments.turns} turns; load average {os.getloadavg()[0]:.1f}"
     )
     results: dict[str, list] = {}
-    for name, (kernel, dense, shape, other) in cases().items():
-        print(f"\n{name}\n density   kernel ms    dense ms   kernel / dense (95 %)")
+    for name, (ways, shape, other) in cases().items():
+        print(f"\n{name}\n density   " + "".join(f"{way + ' ms':>18s}" for way in ways) + "   the first over (95 %)")
         for density in DENSITIES:
             x = (jr.uniform(jr.key(0), shape) < density).astype(jnp.float32)
-            times = in_turn({"kernel": (kernel, (x, other)), "dense": (dense, (x, other))}, arguments.turns)
-            middle, low, high = ratio(times["kernel"], times["dense"])
-            milliseconds = [1e3 * float(np.median(times[way])) for way in ("kernel", "dense")]
-            results.setdefault(name, []).append([density, *milliseconds])
-            print(
-                f"{density:8.3f} {milliseconds[0]:11.1f} {milliseconds[1]:11.1f} {middle:11.2f} ({low:.2f}-{high:.2f})"
-            )
-    print(
-        f"\nDense above {product.FEW} (products), {product.FEW_FOR_WEIGHTS} (the gradient of their weights) and "
-        f"{convolution.FEW} (convolutions)."
-    )
+            times = in_turn({way: (function, (x, other)) for way, function in ways.items()}, arguments.turns)
+            milliseconds = [1e3 * float(np.median(times[way])) for way in ways]
+            results.setdefault(name, []).append(dict(zip(ways, milliseconds, strict=True)) | {"density": density})
+            first, *others = ways
+            ratios = ["{:.2f} ({:.2f}-{:.2f})".format(*ratio(times[first], times[way])) for way in others]
+            print(f"{density:8.3f}   " + "".join(f"{ms:18.1f}" for ms in milliseconds) + "   " + ", ".join(ratios))
+    ways, errors, maps = image_gradient()
+    times = in_turn({way: (function, (errors, maps)) for way, function in ways.items()}, arguments.turns)
+    print("\nconvolution, gradient of the images")
+    for way, seconds in times.items():
+        print(f"{way:>12s} {1e3 * np.median(seconds):8.1f} ms")
     out = pathlib.Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "density.json").write_text(json.dumps(results))
@@ -63,51 +63,48 @@ def main():
 
 
 def cases() -> dict:
-    """By name: the kernel, its twin, the shape of the spikes, and what they meet."""
-    always = _without_counting
+    """By name: the ways to compute it, the shape of the spikes, and what they meet."""
     k1, k2, k3, k4 = jr.split(jr.key(1), 4)
     weights, errors = jr.normal(k1, (700, 512)), jr.normal(k2, (12_800, 512))
     maps, map_errors = jr.normal(k3, (64, 32, 7, 7)), jr.normal(k4, (400, 64, 7, 7))
-    gradient = {**CONVOLUTION, "kernel": (7, 7)}
-    images = (400, 32, 13, 13)
+    rows, images = (12_800, 700), (400, 32, 13, 13)
+
+    def of_product(name, twin, other):
+        always = compiled(product, f"_{name}_on_cpu", 1.0, rows, other)
+        return {"entries": always, "plain JAX": jax.jit(twin)}, rows, other
+
+    def of_convolution(name, other, **options):
+        kernel = functools.partial(compiled, convolution, f"_{name}_on_cpu")
+        ways = {way: kernel(few, images, other, **options) for way, few in (("entries", np.inf), ("dense", 0.0))}
+        twin = functools.partial(getattr(convolution, f"dense_{name}"), **options)
+        return {**ways, "plain JAX": jax.jit(twin)}, images, other
+
     return {
-        "product": (always(product, "_product_on_cpu"), jax.jit(product.dense_product), (12_800, 700), weights),
-        "product, gradient of the weights": (
-            always(product, "_transposed_product_on_cpu"),
-            jax.jit(product.dense_transposed_product),
-            (12_800, 700),
-            errors,
-        ),
-        "convolution": (
-            always(convolution, "_convolution_on_cpu", **CONVOLUTION),
-            jax.jit(functools.partial(convolution.dense_convolution, **CONVOLUTION)),
-            images,
-            maps,
-        ),
-        "convolution, gradient of the weights": (
-            always(convolution, "_weight_gradient_on_cpu", **gradient),
-            jax.jit(functools.partial(convolution.dense_weight_gradient, **gradient)),
-            images,
-            map_errors,
+        "product": of_product("product", product.dense_product, weights),
+        "product, gradient of the weights": of_product("transposed_product", product.dense_transposed_product, errors),
+        "convolution": of_convolution("convolution", maps, **CONVOLUTION),
+        "convolution, gradient of the weights": of_convolution(
+            "weight_gradient", map_errors, **CONVOLUTION, kernel=(7, 7)
         ),
     }
 
 
-def _without_counting(module, name: str, **options):
-    """The kernel whatever the share of zeros, which is counted all the same."""
+def image_gradient() -> tuple[dict, jax.Array, jax.Array]:
+    options = {**CONVOLUTION, "image": (13, 13)}
+    errors, maps = jr.normal(jr.key(2), (400, 64, 7, 7)), jr.normal(jr.key(3), (64, 32, 7, 7))
+    ways = {"dense": convolution._image_gradient_on_cpu, "plain JAX": convolution.dense_image_gradient}
+    return {way: jax.jit(functools.partial(f, **options)) for way, f in ways.items()}, errors, maps
+
+
+def compiled(module, name: str, few: float, shape, other, **options):
+    """A kernel that visits entries one by one up to the share `few`, counting included."""
     names = [one for one in ("FEW", "FEW_FOR_WEIGHTS") if hasattr(module, one)]
     kept = {one: getattr(module, one) for one in names}
-    vars(module).update(dict.fromkeys(names, 1.0))
-    shapes = {
-        "_product_on_cpu": ((12_800, 700), (700, 512)),
-        "_transposed_product_on_cpu": ((12_800, 700), (12_800, 512)),
-        "_convolution_on_cpu": ((400, 32, 13, 13), (64, 32, 7, 7)),
-        "_weight_gradient_on_cpu": ((400, 32, 13, 13), (400, 64, 7, 7)),
-    }
-    structs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes[name]]
-    compiled = jax.jit(functools.partial(getattr(module, name), **options)).lower(*structs).compile()
+    vars(module).update(dict.fromkeys(names, few))
+    kernel = jax.jit(functools.partial(getattr(module, name), **options))
+    done = kernel.lower(jax.ShapeDtypeStruct(shape, jnp.float32), other).compile()
     vars(module).update(kept)
-    return compiled
+    return done
 
 
 def draw(results: dict, path: pathlib.Path):
@@ -118,13 +115,14 @@ def draw(results: dict, path: pathlib.Path):
 
     figure, panels = plt.subplots(1, len(results), figsize=(3 * len(results), 3), layout="constrained")
     for panel, (name, rows) in zip(panels, results.items(), strict=True):
-        density, kernel, dense = np.transpose(rows)
-        panel.loglog(density, kernel, "o-", color="tab:orange", label="kernel")
-        panel.loglog(density, dense, "s--", color="0.5", label="dense")
+        density = [row["density"] for row in rows]
+        for way, style in (("entries", "o-"), ("dense", "^-"), ("plain JAX", "s--")):
+            if way in rows[0]:
+                panel.loglog(density, [row[way] for row in rows], style, label=way)
         panel.set_title(name, fontsize=8)
         panel.set_xlabel("share of spikes")
     panels[0].set_ylabel("ms")
-    panels[0].legend()
+    panels[-1].legend()
     figure.savefig(path, dpi=110)
 
 

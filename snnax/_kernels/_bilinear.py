@@ -12,11 +12,11 @@ from jax.interpreters import ad, mlir
 from ._library import eagerly
 
 
-def bilinear(name: str, dense: Callable, on_cpu: Callable) -> Primitive:
+def bilinear(name: str, dense: Callable, on_cpu: Callable, moved: Callable | None = None) -> Primitive:
     """A primitive with the values, shapes and derivatives of `dense`, which on a CPU is `on_cpu`.
 
-    It is linear in its second argument by itself, whose transpose and batches are for the caller to say. What moves the
-    first argument, the spikes, is as dense as any array, and goes through `dense`.
+    Its transposes and batches are for the caller to say. What moves the first argument, the spikes, is as dense as any
+    array; where another function is better for that, it is `moved`.
     """
     primitive = Primitive(name)
 
@@ -29,7 +29,7 @@ def bilinear(name: str, dense: Callable, on_cpu: Callable) -> Primitive:
         x, other = primals
         dx, d_other = tangents
         parts = [] if type(d_other) is ad.Zero else [primitive.bind(x, d_other, **options)]
-        parts += [] if type(dx) is ad.Zero else [dense(dx, other, **options)]
+        parts += [] if type(dx) is ad.Zero else [(moved or primitive.bind)(dx, other, **options)]
         out = primitive.bind(x, other, **options)
         return out, sum(parts[1:], parts[0]) if parts else jnp.zeros_like(out)
 

@@ -25,6 +25,7 @@ TARGETS = (
     "snnax_gated_returning_loop",
     "snnax_convolution",
     "snnax_weight_gradient",
+    "snnax_image_gradient",
 )
 _wanted = contextvars.ContextVar("snnax_kernels", default=True)
 

@@ -6,7 +6,7 @@ from ._library import missing
 
 _KERNELS = {
     "products of spikes": "matrices that are mostly zeros times weights, and the gradient of the weights",
-    "convolutions of spikes": "images that are mostly zeros, in two dimensions, and the gradient of the weights",
+    "convolutions": "images in two dimensions, by the entries that are not zero where these are few, and all gradients",
     "neuron loops": "LIF, SimpleLIF, IAF, SimpleIAF, LI and SimpleLI over time, and backwards",
 }
 

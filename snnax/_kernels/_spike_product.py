@@ -69,8 +69,10 @@ def _choice(name: str, dense: Callable, few: float, x: Array, other: Array) -> A
     return jax.lax.cond(share <= few, kernel, dense, x, other)
 
 
-_product = bilinear("spike_product", dense_product, _product_on_cpu)
-_transposed = bilinear("spike_transposed_product", dense_transposed_product, _transposed_product_on_cpu)
+_product = bilinear("spike_product", dense_product, _product_on_cpu, dense_product)
+_transposed = bilinear(
+    "spike_transposed_product", dense_transposed_product, _transposed_product_on_cpu, dense_transposed_product
+)
 
 
 # Each is linear in its second argument, and the transpose of the other there.
