@@ -140,9 +140,11 @@ void convolutions(Shape s) {
   expect_close(again.get(), dw.get(), weights, "weigh_entries", s);
 
   const Places at(s);
-  const int64_t stride = panels_of(s.out) * kPanel;
-  auto errors = nothing(s.places() * stride);
-  for (int64_t i = 0; i < s.out_size(); ++i) errors[i / s.out * stride + i % s.out] = g[i];
+  auto errors = nothing(panels_of(s.out) * s.places() * kPanel);
+  for (int64_t i = 0; i < s.out_size(); ++i) {
+    const int64_t p = i / s.out, o = i % s.out;
+    errors[(o / kPanel * s.places() + p) * kPanel + o % kPanel] = g[i];
+  }
   for (const Tiles* by : {&kTilesOf4, &kTilesOf8, &kTilesOf16}) {
     auto padded = nothing(s.padded_size()), moved = nothing(s.padded_size()), sums = nothing(s.out_size());
     auto gradient = nothing(weights), dense = nothing(s.size());

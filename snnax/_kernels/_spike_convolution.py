@@ -23,7 +23,7 @@ from ._library import wanted
 FEW, VISIT = 0.2, 14.0
 """The share of entries that are not zero up to which they are visited one by one, where each has much to multiply; and
 the number of vectors of 16 that are added in the time in which one is found. By both the share is less where each has
-little. Measured by `examples/benchmarks/density.py`."""
+little. Measured by `examples/benchmarks/density.py`, and for a dozen other shapes."""
 
 Pair = tuple[int, ...]
 TOGETHER = 16

@@ -102,7 +102,7 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Images x, Images g, ffi::Result
   const bool sparse = std::accumulate(counts.begin(), counts.end(), int64_t{0}) <= few * x.element_count();
   const int64_t panels = panels_of(s.row()), tasks = sparse ? s.channels : s.kernel_height * panels;
   const int64_t parts = (kTasks + tasks - 1) / tasks, together = std::min(images, kTogether);
-  const int64_t stride = sparse ? s.out : panels_of(s.out) * kPanel, error_size = s.places() * stride;
+  const int64_t width = sparse ? s.out : kPanel, error_size = s.places() * (sparse ? s.out : panels_of(s.out) * kPanel);
   const Tiles& by = tiles();
   const Places at(s);
   const Columns columns(s);
@@ -114,7 +114,11 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Images x, Images g, ffi::Result
     const int64_t count = std::min(together, images - begin);
     for_images(pool, count, [&](int64_t first, int64_t end) {
       for (int64_t i = first; i < end; ++i) {
-        transpose(gs + i * s.out_size(), s.places(), s.out, s.places(), errors.data() + i * error_size, stride);
+        for (int64_t c = 0; c < s.out; c += width) {
+          const int64_t offset = c * s.places();
+          transpose(gs + i * s.out_size() + offset, s.places(), std::min(width, s.out - c), s.places(),
+                    errors.data() + i * error_size + offset, width);
+        }
         if (!sparse) pad(xs + i * s.size(), s, padded.data() + i * s.padded_size());
       }
     });

@@ -76,18 +76,17 @@ void convolve_back(const Tiles& by, const float* errors, const float* w, const S
 }
 
 // sums (row of a window, out) += the gradient of the weights in row i of the kernel, by one padded image and errors
-// (places, whole panels of outputs): those from `low` to `high` in the row, kPanel at most.
+// (panels of outputs, places, kPanel): those from `low` to `high` in the row, kPanel at most.
 void weigh(const Tiles& by, const float* image, const float* errors, const Shape& s, const Places& at, int64_t i,
            int64_t low, int64_t high, float* sums) {
-  const int64_t stride = panels_of(s.out) * kPanel;
   int64_t rows[kPanel];
   for (int64_t r = low; r < high; ++r) rows[r - low] = r * s.out;
   for (int64_t c = 0; c < s.out; c += kPanel) {
     for (int64_t p = 0; p < s.places(); p += kDepth) {
       const int64_t n = std::min(kDepth, s.places() - p);
-      const Factors f = {image + i * s.padded_row(), at.steps.data() + low, at.windows.data() + p, n,
-                         errors + p * stride + c, stride};
+      const Factors f = {image + i * s.padded_row(), at.steps.data() + low, at.windows.data() + p, n, errors, kPanel};
       multiply(by, f, high - low, sums + c, rows, std::min(kPanel, s.out - c));
+      errors += n * kPanel;
     }
   }
 }
