@@ -16,6 +16,7 @@ VARIABLE = "SNNAX_KERNELS"
 PALLAS = "pallas"
 TARGETS = (
     "snnax_share",
+    "snnax_dense_product",
     "snnax_product",
     "snnax_transposed_product",
     "snnax_byte_share",

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 from jaxtyping import Array
 
@@ -106,15 +107,22 @@ def _together(x: Array, size: int) -> int:
 
 
 def _product_on_cpu(x: Array, w: Array, *, size: int = 0) -> Array:
-    return _choice("product", dense_product, FEW, x, w, size)
+    dense = functools.partial(dense_product, size=size) if x.dtype == jnp.uint8 else _dense_on_cpu
+    return _choice("product", dense, FEW, x, w, size)
+
+
+def _dense_on_cpu(x: Array, w: Array) -> Array:
+    if x.size * w.shape[1] < SMALL:
+        return x @ w
+    return jax.ffi.ffi_call("snnax_dense_product", jax.ShapeDtypeStruct((len(x), w.shape[1]), x.dtype))(x, w)
 
 
 def _transposed_product_on_cpu(x: Array, g: Array, *, size: int = 0) -> Array:
-    return _choice("transposed_product", dense_transposed_product, FEW_FOR_WEIGHTS, x, g, size)
+    dense = functools.partial(dense_transposed_product, size=size)
+    return _choice("transposed_product", dense, FEW_FOR_WEIGHTS, x, g, size)
 
 
 def _choice(name: str, dense: Callable, few: float, x: Array, other: Array, size: int) -> Array:
-    dense = functools.partial(dense, size=size)
     out = jax.eval_shape(dense, x, other)
     if len(x) * _length(x, size) * other.shape[1] < SMALL:
         return dense(x, other)
@@ -124,7 +132,8 @@ def _choice(name: str, dense: Callable, few: float, x: Array, other: Array, size
     return jax.lax.cond(share <= few, kernel, dense, x, other)
 
 
-_product = bilinear("spike_product", dense_product, _product_on_cpu, dense_product)
+_dense = bilinear("dense_product", jnp.matmul, _dense_on_cpu)
+_product = bilinear("spike_product", dense_product, _product_on_cpu, lambda dx, w, **_: _dense.bind(dx, w))
 _transposed = bilinear(
     "spike_transposed_product", dense_transposed_product, _transposed_product_on_cpu, dense_transposed_product
 )
@@ -135,15 +144,24 @@ ad.primitive_transposes[_product] = lambda error, x, w, **options: (None, _trans
 ad.primitive_transposes[_transposed] = lambda error, x, g, **options: (None, _product.bind(x, error, **options))
 
 
+def _transposed_dense(error, x, w):
+    if ad.is_undefined_primal(x):
+        return _dense.bind(error, w.T), None
+    return None, x.T @ error
+
+
+ad.primitive_transposes[_dense] = _transposed_dense
+
+
 # Batches. Rows of several examples with shared weights are rows of one product.
 
 
-def _batched_product(args, axes, **options):
+def _batched_product(primitive: Primitive, args, axes, **options):
     (x, w), (x_axis, w_axis) = args, axes
     if w_axis is not None:
         return _apart(dense_product, args, axes, options)
     x = jnp.moveaxis(x, x_axis, 0)
-    out = _product.bind(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), w, **options)
+    out = primitive.bind(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), w, **options)
     return out.reshape(*x.shape[:-1], w.shape[-1]), 0
 
 
@@ -156,5 +174,6 @@ def _apart(dense: Callable, args, axes, options):
     return jax.vmap(functools.partial(dense, **options), in_axes=axes)(*args), 0
 
 
-batching.primitive_batchers[_product] = _batched_product
+batching.primitive_batchers[_product] = functools.partial(_batched_product, _product)
+batching.primitive_batchers[_dense] = functools.partial(_batched_product, _dense)
 batching.primitive_batchers[_transposed] = _batched_transposed

@@ -50,7 +50,7 @@ def firing_loop(
         neuron = Neuron(*filtering, threshold, layer.reset, spike_fn, adaptation)
         return over_time(neuron, layer.refractory, v, a, countdown, xs)
     potentials = neuron_loop(kind, xs, v, *filtering, threshold, value)
-    return *fired(layer, potentials.reshape(xs.shape), threshold), None, None
+    return *fired(layer, potentials, xs.shape, threshold), None, None
 
 
 def kind_of(layer: SpikingLayer, v: Array, countdown: Array | None, xs: Array) -> Kind | None:
@@ -76,15 +76,18 @@ def reset_of(layer: SpikingLayer, dtype) -> tuple[Array, Any]:
     return acting(layer.threshold, dtype, POSITIVE), value
 
 
-def fired(layer: SpikingLayer, potentials: Array, threshold: Array) -> tuple[Array, Array]:
-    """The spikes of all steps and the potential after the last, of the potentials before the reset."""
+def fired(layer: SpikingLayer, potentials: Array, shape: tuple[int, ...], threshold: Array) -> tuple[Array, Array]:
+    """The spikes of all steps, of this shape, and the potential after the last, of the potentials before the reset in
+    the form in which they are kept.
+    """
 
     @recomputed
     def spikes_of(spike_fn, potentials, threshold):
-        return emit(spike_fn, potentials - threshold)[0]
+        return emit(spike_fn, potentials.reshape(shape) - threshold)[0]
 
     spikes = spikes_of(layer.spike_fn, potentials, threshold)
-    return spikes, layer.reset.after(potentials[-1], spikes[-1], threshold, spikes[-1])
+    last = potentials[0, -1].reshape(shape[1:])
+    return spikes, layer.reset.after(last, spikes[-1], threshold, spikes[-1])
 
 
 def _steps_as_it_loops(layer: StatefulLayer) -> bool:

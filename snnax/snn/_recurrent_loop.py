@@ -30,7 +30,7 @@ def returning_loop(neuron: Any, synapse: Any, state: Any, last: Array, xs: Array
     def loop(xs, decay, gain, gamma, beta):
         leak = acting_leaky(decay, gain, neuron.rest, xs.dtype)
         potentials = recurrent_loop(kind, neuron.spike_fn, xs, w, state.v, *leak, theta, value, gamma, beta)
-        return fired(neuron, potentials[0], theta)
+        return fired(neuron, potentials, xs.shape, theta)
 
     if isinstance(neuron, SimpleLIF):
         spikes, v = loop(xs, neuron.decay_constants, neuron.gain, 1.0, None)

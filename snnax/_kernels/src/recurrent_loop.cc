@@ -12,29 +12,17 @@
 #include <cstring>
 #include <vector>
 
+#include "dense_product.h"
 #include "neurons.h"
-#include "tile.h"
 
 namespace ffi = xla::ffi;
 
 namespace snnax {
 namespace {
 
-constexpr int64_t kGroup = 64;  // the most examples of a task
+constexpr int64_t kExamples = 64;  // the most examples of a task
 
 using Square = ffi::Buffer<ffi::F32, 2>;  // (from, to)
-
-// Weights in panels of columns: (panels, from, kPanel), with zeros after the last column.
-std::vector<float> in_panels(const float* w, int64_t n, bool transposed) {
-  const int64_t panels = (n + kPanel - 1) / kPanel;
-  std::vector<float> out(panels * n * kPanel);
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      out[(j / kPanel * n + i) * kPanel + j % kPanel] = transposed ? w[j * n + i] : w[i * n + j];
-    }
-  }
-  return out;
-}
 
 // out[c] = the sum of the rows `fired` of w (n, n).
 SNNAX_EACH_TARGET void add_rows(const int32_t* fired, int64_t count, const float* w, int64_t n, float* out) {
@@ -61,16 +49,6 @@ SNNAX_EACH_TARGET void add_rows(const int32_t* fired, int64_t count, const float
 struct Returning {
   const float *alpha, *gain, *rest, *theta, *value, *beta, *gamma;
 };
-
-// to (examples, n) = sent (examples, n) times the weights in panels.
-void multiply_all(const Tiles& by, const float* sent, const std::vector<float>& panels, const int64_t* places,
-                  const int64_t* rows, int64_t examples, int64_t n, float* to) {
-  std::fill(to, to + examples * n, 0.0f);
-  for (int64_t c = 0; c < n; c += kPanel) {
-    const Factors factors = {sent, rows, places, n, panels.data() + c * n, kPanel};
-    multiply(by, factors, examples, to + c, rows, std::min(kPanel, n - c));
-  }
-}
 
 // One step of one example. `heard` is W s of the step before.
 template <Reset reset>
@@ -108,7 +86,7 @@ SNNAX_EACH_TARGET int64_t fired_of(const float* v, const float* theta, int64_t n
 template <typename F>
 void for_groups(ffi::ThreadPool& pool, int64_t examples, const F& work) {
   const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
-  const int64_t size = std::min(kGroup, (examples + threads - 1) / threads);
+  const int64_t size = std::min(kExamples, (examples + threads - 1) / threads);
   for_each(pool, size ? (examples + size - 1) / size : 0, [&](int64_t task) {
     work(task * size, std::min(size, examples - task * size));
   });
@@ -172,18 +150,13 @@ void move_all(ffi::ThreadPool& pool, const Steps& u, const Steps& h, const Squar
               const Values& gain, const Values& beta, const Values& gamma, const Steps* v, const Values* theta, float* out,
               bool backwards) {
   const int64_t steps = u.dimensions()[1], n = u.dimensions()[2];
-  const std::vector<float> panels = in_panels(w.typed_data(), n, backwards);
+  const Panels panels(w.typed_data(), n, n, backwards);
   const auto run = v ? (backwards ? move<true, true> : move<true, false>)
                      : (backwards ? move<false, true> : move<false, false>);
   for_groups(pool, u.dimensions()[0], [&](int64_t first, int64_t count) {
     std::vector<float> state(count * n), c(count * n), sent(count * n), heard(count * n);
-    std::vector<int64_t> places(n), rows(count);
-    for (int64_t j = 0; j < n; ++j) places[j] = j;
-    for (int64_t e = 0; e < count; ++e) rows[e] = e * n;
     for (int64_t i = 0; i < steps; ++i) {
-      if (i) {
-        multiply_all(tiles(), sent.data(), panels, places.data(), rows.data(), count, n, heard.data());
-      }
+      if (i) panels.multiply(sent.data(), count, heard.data());
       for (int64_t e = 0; e < count; ++e) {
         const int64_t example = first + e, t = backwards ? steps - 1 - i : i, at = (example * steps + t) * n;
         const Moving of = {of_example(alpha, example, 0), of_example(gain, example, 0), of_example(beta, example, 0),

@@ -22,6 +22,7 @@ namespace {
 
 constexpr int64_t kWidth = 64;      // columns whose sums are held in registers
 constexpr int64_t kRows = 128;      // rows of a task
+constexpr int64_t kGroup = 512;     // rows whose entries are put in the order of their places
 constexpr int64_t kPlaces = 4096;   // places whose weights, kWidth columns of them, stay in the cache
 
 // Entries of counts, eight of which are looked at together.
@@ -102,28 +103,6 @@ SNNAX_EACH_TARGET void gather(const Entry* entries, int64_t count, const float* 
     float sum = add ? out[c] : 0.0f;
     for (int64_t e = 0; e < count; ++e) sum += entries[e].value * w[entries[e].place * m + c];
     out[c] = sum;
-  }
-}
-
-// out[place][c] += value * g[c] over the entries, for so many columns.
-SNNAX_EACH_TARGET void scatter(const Entry* entries, int64_t count, const float* g, int64_t columns, int64_t m,
-                               float* out) {
-  if (columns == kWidth) {
-    const Lanes* from = reinterpret_cast<const Lanes*>(g);
-    const Lanes g0 = from[0], g1 = from[1], g2 = from[2], g3 = from[3];
-    const Lanes g4 = from[4], g5 = from[5], g6 = from[6], g7 = from[7];
-    for (int64_t e = 0; e < count; ++e) {
-      Lanes* row = reinterpret_cast<Lanes*>(out + entries[e].place * m);
-      const float value = entries[e].value;
-      row[0] += value * g0, row[1] += value * g1, row[2] += value * g2, row[3] += value * g3;
-      row[4] += value * g4, row[5] += value * g5, row[6] += value * g6, row[7] += value * g7;
-    }
-    return;
-  }
-  for (int64_t e = 0; e < count; ++e) {
-    float* row = out + entries[e].place * m;
-    const float value = entries[e].value;
-    for (int64_t c = 0; c < columns; ++c) row[c] += value * g[c];
   }
 }
 
@@ -238,26 +217,69 @@ ffi::Error product_of(ffi::ThreadPool& pool, const Rows& x, const Matrix& w, Mat
   return ffi::Error::Success();
 }
 
-// x (rows, n), transposed, times g (rows, m).
+// The entries of the rows of a group by their places, and where those of each place end. Each names its row.
+struct ByPlace {
+  std::vector<Entry> entries;
+  std::vector<int32_t> ends;
+
+  template <typename Rows>
+  void find(const Rows& x, int64_t first, int64_t rows) {
+    std::vector<Entry> found, row(x.n + 1);
+    std::vector<int64_t> counts(rows);
+    ends.assign(x.n + 1, 0);
+    for (int64_t r = 0; r < rows; ++r) {
+      counts[r] = x.entries(first + r, row.data());
+      found.insert(found.end(), row.begin(), row.begin() + counts[r]);
+    }
+    for (const Entry& entry : found) ++ends[entry.place + 1];
+    for (int64_t i = 0; i < x.n; ++i) ends[i + 1] += ends[i];
+    entries.resize(found.size());
+    const Entry* next = found.data();
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t i = 0; i < counts[r]; ++i, ++next) {
+        entries[ends[next->place]++] = {static_cast<int32_t>(r), next->value};
+      }
+    }
+  }
+
+  // Calls f(place, entries, count) for the places from first to last that have any.
+  template <typename F>
+  void each(int64_t first, int64_t last, const F& f) const {
+    for (int64_t i = first; i < last; ++i) {
+      const int32_t begin = i ? ends[i - 1] : 0;
+      if (ends[i] > begin) f(i, entries.data() + begin, ends[i] - begin);
+    }
+  }
+};
+
+// x (rows, n), transposed, times g (rows, m): for each place, the sum of the rows of g that it meets. So many columns of
+// them are copied together as stay in the cache.
 template <typename Rows>
 ffi::Error transposed_product_of(ffi::ThreadPool& pool, const Rows& x, const Matrix& g, Matrix& out) {
-  const int64_t n = x.n, m = g.dimensions()[1], blocks = blocks_of(n);
-  std::vector<Found> found(tasks_of(x.rows));
-  for_each(pool, found.size(), [&](int64_t task) { found[task].find(x, task); });
-  const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
-  const int64_t width = std::min<int64_t>(kWidth, std::max<int64_t>(16, (m / threads + 15) / 16 * 16));
-  for_each(pool, (m + width - 1) / width, [&](int64_t task) {
-    const int64_t low = task * width, high = std::min(m, low + width);
-    float* sums = out.typed_data() + low;
-    for (int64_t i = 0; i < n; ++i) std::fill(sums + i * m, sums + i * m + high - low, 0.0f);
-    for (int64_t block = 0; block < blocks; ++block) {
-      const float* errors = g.typed_data() + low;
-      for (const Found& part : found) {
-        part.each(block, blocks, [&](int64_t row, const Entry* entries, int64_t count) {
-          scatter(entries, count, errors + row * m, high - low, m, sums);
-        });
-        errors += kRows * m;
+  const int64_t n = x.n, m = g.dimensions()[1], slices = (m + kWidth - 1) / kWidth;
+  std::vector<ByPlace> groups((x.rows + kGroup - 1) / kGroup);
+  for_each(pool, groups.size(), [&](int64_t task) {
+    groups[task].find(x, task * kGroup, std::min(kGroup, x.rows - task * kGroup));
+  });
+  const int64_t threads = std::max<int64_t>(pool.num_threads(), 1), parts = slices ? (threads + slices - 1) / slices : 1;
+  for_each(pool, slices * parts, [&](int64_t task) {
+    const int64_t low = task / parts * kWidth, high = std::min(m, low + kWidth);
+    const int64_t first = n * (task % parts) / parts, last = n * (task % parts + 1) / parts;
+    std::vector<float> sums((last - first) * kWidth), errors(kGroup * kWidth);
+    for (size_t group = 0; group < groups.size(); ++group) {
+      const int64_t begin = group * kGroup, rows = std::min(kGroup, x.rows - begin);
+      for (int64_t r = 0; r < rows; ++r) {
+        const float* from = g.typed_data() + (begin + r) * m;
+        std::copy(from + low, from + high, errors.data() + r * kWidth);
       }
+      groups[group].each(first, last, [&](int64_t place, const Entry* entries, int64_t count) {
+        float* to = sums.data() + (place - first) * kWidth;
+        gather(entries, count, errors.data(), kWidth, 0, kWidth, true, to);
+      });
+    }
+    for (int64_t i = first; i < last; ++i) {
+      const float* from = sums.data() + (i - first) * kWidth;
+      std::copy(from, from + high - low, out.typed_data() + i * m + low);
     }
   });
   return ffi::Error::Success();
