@@ -14,11 +14,24 @@ from worker import TORCH
 
 HERE = pathlib.Path(__file__).parent
 REST = 0.3  # seconds before a turn, in which the threads of the library before go to sleep
+KEPT = {  # what tells glibc to keep large buffers, see docs/kernels.md
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "2147483647",
+    "MALLOC_TOP_PAD_": "268435456",
+    "MALLOC_ARENA_MAX": "1",
+}
 PEERS = ("spyx", "jaxpike", "spikingjelly", "snntorch", "norse")
 
 
-def compare(task: str, libraries: list[str], pythons: dict[str, str], turns: int, dtype: str, log=print) -> dict:
-    """The result of every library by name; those that could not take part say why under `"absent"`."""
+def compare(
+    task: str, libraries: list[str], pythons: dict[str, str], turns: int, dtype: str, keep: bool = False, log=print
+) -> dict:
+    """The result of every library by name; those that could not take part say why under `"absent"`.
+
+    `keep`: whether the allocators of all libraries keep their large buffers.
+    """
+    # All share a GPU, if there is one.
+    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", **(KEPT if keep else {})}
     results, workers = {}, {}
     for library in libraries:
         python = pythons["torch" if library in TORCH else "jax"]
@@ -29,7 +42,7 @@ def compare(task: str, libraries: list[str], pythons: dict[str, str], turns: int
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},  # all share a GPU, if there is one
+            env=environment,
         )
         ready = next((json.loads(line) for line in worker.stdout if line.startswith('{"ready"')), None)
         if ready is None:

@@ -37,6 +37,7 @@ def main():
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has the torch libraries")
     parser.add_argument("--turns", type=int, default=20, help="of every library (default: %(default)s)")
     parser.add_argument("--lengths", default="100,250,500,1000,2000,4000", help="(default: %(default)s)")
+    parser.add_argument("--keep-buffers", action="store_true", help="tell the allocator of every library to keep them")
     parser.add_argument("--skip-plans", action="store_true", help="leave out what concerns snnax alone")
     arguments = parser.parse_args()
     tasks = list(filter(None, arguments.tasks.split(",")))
@@ -49,13 +50,15 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     pythons = {"jax": sys.executable, "torch": arguments.torch_python}
     results = {"versions": compare.versions(pythons), "machine": compare.machine(), "dtype": arguments.dtype}
+    results["keep_buffers"] = arguments.keep_buffers
     results |= {"tasks": {}, "lengths": []}
     print(*(f"{name} {version}" for name, version in results["versions"].items()), sep=", ")
     print(*results["machine"].values(), arguments.dtype, sep=", ")
     for task in tasks:
         print(f"\n{task}: {TASKS[task].about}")
         peers = list(filter(None, arguments.peers.split(",")))
-        entries = compare.compare(task, VARIANTS[task] + peers, pythons, arguments.turns, arguments.dtype)
+        libraries = VARIANTS[task] + peers
+        entries = compare.compare(task, libraries, pythons, arguments.turns, arguments.dtype, arguments.keep_buffers)
         results["tasks"][task] = entries
         print(compare.table(entries))
         print_ratios(entries)
