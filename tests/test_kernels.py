@@ -343,7 +343,7 @@ def test_the_compiled_loops_equal_their_twins_and_each_others_transpose(examples
     v = jax.jit(lambda *args: neuron_loop._potentials.bind(*args, reset=int(kind)))(*args)
     close(v, neuron_loop.plain_potentials(*args, reset=int(kind)))
     gate = (v, theta) if kind == _kernels.Kind.TO_VALUE else ()
-    loop = neuron_loop._gated if gate else neuron_loop.moved
+    loop = neuron_loop._gated if gate else neuron_loop._moved
     outs = []
     for backwards, given in ((False, u), (True, w)):
         outs.append(jax.jit(lambda *args, b=backwards: loop.bind(*args, backwards=b))(given, alpha[:, None], *gate))

@@ -98,12 +98,10 @@ def image_gradient() -> tuple[dict, jax.Array, jax.Array]:
 
 def compiled(module, name: str, few: float, shape, other, **options):
     """A kernel that visits entries one by one up to the share `few`, counting included."""
-    names = [one for one in ("FEW", "FEW_FOR_WEIGHTS") if hasattr(module, one)]
-    kept = {one: getattr(module, one) for one in names}
-    vars(module).update(dict.fromkeys(names, few))
+    kept, module.FEW = module.FEW, few
     kernel = jax.jit(functools.partial(getattr(module, name), **options))
     done = kernel.lower(jax.ShapeDtypeStruct(shape, jnp.float32), other).compile()
-    vars(module).update(kept)
+    module.FEW = kept
     return done
 
 

@@ -26,9 +26,9 @@ from jaxtyping import Array
 from ._bilinear import bilinear
 from ._library import wanted
 
-FEW, FEW_FOR_WEIGHTS = 0.2, 0.1
-"""The shares of entries that are not zero up to which they are multiplied one by one: forward, and for the gradient of
-the weights. Measured by `examples/benchmarks/density.py`."""
+FEW = 0.2
+"""The share of entries that are not zero up to which they are multiplied one by one. Measured by
+`examples/benchmarks/density.py`."""
 
 SMALL = 2**22
 """The number of multiplications below which a product is not worth the counting."""
@@ -108,7 +108,7 @@ def _together(x: Array, size: int) -> int:
 
 def _product_on_cpu(x: Array, w: Array, *, size: int = 0) -> Array:
     dense = functools.partial(dense_product, size=size) if x.dtype == jnp.uint8 else _dense_on_cpu
-    return _choice("product", dense, FEW, x, w, size)
+    return _choice("product", dense, x, w, size)
 
 
 def _dense_on_cpu(x: Array, w: Array) -> Array:
@@ -119,17 +119,17 @@ def _dense_on_cpu(x: Array, w: Array) -> Array:
 
 def _transposed_product_on_cpu(x: Array, g: Array, *, size: int = 0) -> Array:
     dense = functools.partial(dense_transposed_product, size=size)
-    return _choice("transposed_product", dense, FEW_FOR_WEIGHTS, x, g, size)
+    return _choice("transposed_product", dense, x, g, size)
 
 
-def _choice(name: str, dense: Callable, few: float, x: Array, other: Array, size: int) -> Array:
+def _choice(name: str, dense: Callable, x: Array, other: Array, size: int) -> Array:
     out = jax.eval_shape(dense, x, other)
     if len(x) * _length(x, size) * other.shape[1] < SMALL:
         return dense(x, other)
     prefix, options = ("snnax_byte_", {"size": np.int64(size)}) if x.dtype == jnp.uint8 else ("snnax_", {})
     share = jax.ffi.ffi_call(f"{prefix}share", jax.ShapeDtypeStruct((), jnp.float32))(x, **options)
     kernel = functools.partial(jax.ffi.ffi_call(prefix + name, out), **options)
-    return jax.lax.cond(share <= few, kernel, dense, x, other)
+    return jax.lax.cond(share <= FEW, kernel, dense, x, other)
 
 
 _dense = bilinear("dense_product", jnp.matmul, _dense_on_cpu)
