@@ -11,6 +11,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, PyTree
@@ -23,6 +24,7 @@ def moving(values: tuple[Array, ...], arguments: PyTree, rule: Callable) -> tupl
     moves each value, or `None`, linear in `tangents`: a pytree like `arguments`, with `None` for all that stands still.
     """
     leaves, tree = jax.tree.flatten(arguments)
+    leaves = [jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
     arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
     rest = tuple(None if eqx.is_array(leaf) else leaf for leaf in leaves)
     values = jax.lax.stop_gradient(values)

@@ -118,3 +118,13 @@ def test_a_clipped_parameter_has_its_gradient_in_the_gradient_of_a_loop():
 
     second = jax.grad(jax.grad(last))(jnp.array(1.2))
     assert float(second) == pytest.approx(2 + 6)  # of 1 + a + a^2 + a^3 at a = 1
+
+
+def test_a_model_of_numpy_arrays_fires_as_one_of_jax():
+    layer = snn.SimpleLIF(jnp.array(0.9), spike_fn=surrogate.SuperSpike(jnp.array(3.0)))
+    x = jr.normal(jr.key(0), (7, N))
+    runs = [
+        jax.jit(lambda x, layer=layer: layer.over_time(layer.init_state((N,)), x)[1])
+        for layer in (layer, jax.tree.map(np.asarray, layer))
+    ]
+    np.testing.assert_array_equal(runs[0](x), runs[1](x))

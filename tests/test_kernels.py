@@ -412,11 +412,28 @@ def test_a_spike_differs_only_where_the_potential_is_within_rounding_of_the_thre
     assert 100 < np.sum(got) < 20_000
 
 
+class Late(surrogate.SuperSpike):
+    def __call__(self, x):
+        return super().__call__(x - 0.5)
+
+
+@compiled
+def test_inside_of_a_shard_map_everything_is_plain_jax():
+    layer, mesh = snn.SimpleLIF(0.9), jax.make_mesh((1,), ("batch",))
+    spec = jax.sharding.PartitionSpec()
+    run = jax.shard_map(
+        lambda x: layer.over_time(layer.init_state((3,)), x)[1], mesh=mesh, in_specs=spec, out_specs=spec
+    )
+    assert "neuron_loop" not in str(jax.make_jaxpr(run)(jnp.ones((5, 3))))
+    assert "neuron_loop" in str(jax.make_jaxpr(lambda x: layer.over_time(layer.init_state((3,)), x))(jnp.ones((5, 3))))
+
+
 @compiled
 def test_other_dtypes_and_surrogates_keep_to_the_scan():
     x = jnp.ones((5, 3))
     odd = [
         snn.SimpleLIF(0.9, spike_fn=surrogate.MultiLevel(2)),
+        snn.SimpleLIF(0.9, spike_fn=Late()),
         snn.SimpleLIF(0.9, spike_fn=surrogate.Relaxed(surrogate.Sigmoid())),
     ]
     for layer in odd:

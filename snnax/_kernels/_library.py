@@ -49,7 +49,8 @@ def using(kernels: bool) -> Iterator[None]:
 
 def wanted() -> bool:
     """Whether what is being traced may use kernels."""
-    return _wanted.get() and jax.default_backend() == "cpu" and missing() is None
+    alone = not jax.sharding.get_abstract_mesh().manual_axes  # and not inside of `jax.shard_map`
+    return _wanted.get() and alone and jax.default_backend() == "cpu" and missing() is None
 
 
 def generated_wanted() -> bool:

@@ -36,6 +36,9 @@ SMALL = 2**22
 COLUMNS = 32
 """The number of columns of `w` below which it is not, either."""
 
+ROWS = 64
+"""The number of rows below which the weights are not put in the order in which the dense kernel reads them."""
+
 TOGETHER = 2**22
 """The number of entries that are floats at a time on the dense way from bytes."""
 
@@ -112,7 +115,7 @@ def _product_on_cpu(x: Array, w: Array, *, size: int = 0) -> Array:
 
 
 def _dense_on_cpu(x: Array, w: Array) -> Array:
-    if x.size * w.shape[1] < SMALL:
+    if len(x) < ROWS or x.size * w.shape[1] < SMALL:
         return x @ w
     return jax.ffi.ffi_call("snnax_dense_product", jax.ShapeDtypeStruct((len(x), w.shape[1]), x.dtype))(x, w)
 

@@ -60,7 +60,8 @@ def kind_of(layer: SpikingLayer, v: Array, countdown: Array | None, xs: Array) -
         return None
     if not isinstance(spike_fn, AbstractSurrogate) or isinstance(spike_fn, AbstractRandomSurrogate):
         return None
-    if type(spike_fn).value is not AbstractSurrogate.value or not _steps_as_it_loops(layer):
+    own = any(getattr(type(spike_fn), name) is not getattr(AbstractSurrogate, name) for name in ("value", "__call__"))
+    if own or not _steps_as_it_loops(layer):
         return None
     return kind if (countdown is None) == (layer.refractory == 0) else None
 

@@ -122,8 +122,8 @@ struct Moving {
 };
 
 // One step of one example: out is what moves, `heard` what came through the weights, `sent` what goes through them next.
-// Forward, out = u + alpha k out' + gain c, where c = beta c' + gamma heard, and sent = h out; k, of the step before, is
-// in `keep`. Backwards, out = u + alpha k out' + h heard, c = gain out + beta c', and sent = gamma c.
+// Forward, out = u + alpha k out' + gain c, where c = beta c' + gamma heard, and sent = h out;
+// `state` holds k out of the step before. Backwards, out = u + alpha k out' + h heard, c = gain out + beta c', and sent = gamma c.
 template <bool gated, bool backwards>
 SNNAX_EACH_TARGET void move(const float* __restrict u, const float* __restrict h, const float* __restrict v,
                             const float* __restrict heard, const Moving& of, int64_t n, float* __restrict state,

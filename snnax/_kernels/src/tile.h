@@ -1,4 +1,4 @@
-// The innermost loop of dense convolutions: a product of matrices whose sums are held in registers.
+// The innermost loop of all that is dense: a product of matrices whose sums are held in registers.
 #pragma once
 
 #include <cstdint>
