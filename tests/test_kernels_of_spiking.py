@@ -270,8 +270,19 @@ class Integrator(snn.SimpleLI):
         return super().__call__(state, 2 * x, key=key)
 
 
+class Both(snn.SimpleLIF):
+    def __call__(self, state, x, *, key=None):
+        return super().__call__(state, 2 * x, key=key)
+
+    def over_time(self, state, xs, *, keys=None):
+        return super().over_time(state, xs, keys=keys)
+
+
+CHANGED = [Doubled(0.9), Raised(0.9), Integrator(0.9), Both(0.9)]
+
+
 @compiled
-@pytest.mark.parametrize("layer", [Doubled(0.9), Raised(0.9), Integrator(0.9)], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize("layer", CHANGED, ids=lambda layer: type(layer).__name__)
 def test_what_changes_a_step_keeps_to_the_scan_of_it(layer):
     assert "snnax_" not in traced(layer, jnp.ones((5, 3)))
 

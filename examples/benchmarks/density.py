@@ -4,8 +4,8 @@
 
 times the product of one layer (12 800 rows of 700 by 512 weights) and the convolution of another (400 images of 32 maps
 of 13x13, 7x7 to 64), and the gradients of their weights: entry by entry, dense in the kernel where it has a dense way
-too, and in plain JAX. Each density has its own turns, in which all run one after the other; where the first no longer
-wins, the library takes the dense way. What moves the images of the convolution is dense; it is timed once.
+too, and in plain JAX. Each density has its own turns, in which all run one after the other. The library takes the dense
+way above a share that was chosen by these figures. What moves the images of the convolution is dense; it is timed once.
 """
 
 import argparse

@@ -7,8 +7,8 @@ makes of it: a value $c$, $v_t - \theta$, or $v_t$. The spike that resets passes
 $v_t$ entry by entry, in plain JAX: spikes, the surrogate's gradient, the state after the last step.
 
 What moves with the potentials is a linear recurrence, $\dot v_t = u_t + \alpha k_{t-1} \dot v_{t-1}$, with $k_t = 0$
-after a spike that resets to a value and 1 otherwise; its transpose is the same one backwards. All loops are compiled,
-and where spikes gate what moves, it keeps $v$, and else nothing.
+after a spike that resets to a value and 1 otherwise; its transpose is the same one backwards. All loops are compiled.
+The backward pass keeps $v$ where spikes gate what moves, and else nothing.
 """
 
 import enum
@@ -103,18 +103,22 @@ def keeps_of(u: Array, gate: Sequence[Array]) -> Array:
     return (v < theta[:, None]).astype(u.dtype)
 
 
-def loop_primitive(name: str, plain: Callable, results: Callable | None = None, whole: int = 1) -> Primitive:
+def loop_primitive(
+    name: str, plain: Callable, results: Callable | None = None, whole: int = 1, weighted: bool = False
+) -> Primitive:
     """A loop that is compiled on a CPU, and `plain` elsewhere.
 
     **Arguments:** `results`: a list of what it gives, as shapes and dtypes, from its arguments; by default one array
-        like the first of them.
+        like the first of them that has examples; `whole`: as for `batched`; `weighted`: whether weights that all
+        examples share come first, which make the kernel worth its call on arrays of any size.
     """
+    first = int(weighted)
     primitive = Primitive(name)
     several = primitive.multiple_results = results is not None
-    given = results or (lambda first, *_, **__: first)
+    given = results or (lambda *args, **_: args[first])
 
     def compiled(*args, **options):
-        if args[0].size < SMALL:
+        if args[0].size < SMALL and not weighted:
             return plain(*args, **options)
         shapes = jax.tree.map(lambda one: jax.ShapeDtypeStruct(one.shape, one.dtype), given(*args, **options))
         attributes = {key: value if isinstance(value, bool) else np.int64(value) for key, value in options.items()}
@@ -123,13 +127,16 @@ def loop_primitive(name: str, plain: Callable, results: Callable | None = None, 
     def abstract(*args, **options):
         return jax.tree.map(lambda one: ShapedArray(one.shape, one.dtype), given(*args, **options))
 
+    def batch(args, axes, **options):
+        if any(axis is not None for axis in axes[:first]):  # networks of their own
+            return jax.vmap(functools.partial(plain, **options), axes)(*args), 0
+        return batched(functools.partial(primitive.bind, *args[:first], **options), args[first:], axes[first:], whole)
+
     primitive.def_abstract_eval(abstract)
     primitive.def_impl(lambda *args, **options: eagerly(primitive, plain, args, options))
     mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=several))
     mlir.register_lowering(primitive, mlir.lower_fun(compiled, multiple_results=several), platform="cpu")
-    batching.primitive_batchers[primitive] = lambda args, axes, **options: batched(
-        functools.partial(primitive.bind, **options), args, axes, whole
-    )
+    batching.primitive_batchers[primitive] = batch
     return primitive
 
 

@@ -21,15 +21,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad
 from jaxtyping import Array
 
 from .._moving import moving
-from ._library import eagerly
-from ._neuron_loop import Kind, batched, carried, keeps_of, moved, pushed, shifted
+from ._neuron_loop import Kind, carried, keeps_of, loop_primitive, moved, pushed, shifted
 from ._spike_product import spike_product
 
 
@@ -97,29 +94,9 @@ def plain_returning(w, u, h, alpha, gain, gamma, beta, *gate, backwards: bool) -
     return jnp.moveaxis(jax.lax.scan(step, zeros, tuple(given), reverse=backwards)[1], 0, 1)
 
 
-def _primitive(name: str, plain: Callable) -> Primitive:
-    primitive = Primitive(name)
-
-    def compiled(w, x, *others, **options):
-        attributes = {key: value if isinstance(value, bool) else np.int64(value) for key, value in options.items()}
-        return jax.ffi.ffi_call(name, jax.ShapeDtypeStruct(x.shape, x.dtype))(w, x, *others, **attributes)
-
-    def batch(args, axes, **options):
-        if axes[0] is not None:  # networks of their own
-            return jax.vmap(functools.partial(plain, **options), axes)(*args), 0
-        return batched(functools.partial(primitive.bind, args[0], **options), args[1:], axes[1:])
-
-    primitive.def_abstract_eval(lambda w, x, *others, **options: ShapedArray(x.shape, x.dtype))
-    primitive.def_impl(lambda *args, **options: eagerly(primitive, plain, args, options))
-    mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=False))
-    mlir.register_lowering(primitive, mlir.lower_fun(compiled, multiple_results=False), platform="cpu")
-    batching.primitive_batchers[primitive] = batch
-    return primitive
-
-
-_recurrent = _primitive("snnax_recurrent_loop", plain_recurrent)
-_returning = _primitive("snnax_returning_loop", plain_returning)
-_gated_returning = _primitive("snnax_gated_returning_loop", plain_returning)
+_recurrent = loop_primitive("snnax_recurrent_loop", plain_recurrent, weighted=True)
+_returning = loop_primitive("snnax_returning_loop", plain_returning, weighted=True)
+_gated_returning = loop_primitive("snnax_gated_returning_loop", plain_returning, weighted=True)
 
 
 @functools.partial(eqx.filter_checkpoint, prevent_cse=False)

@@ -92,8 +92,9 @@ def fired(layer: SpikingLayer, potentials: Array, shape: tuple[int, ...], thresh
 
 
 def _steps_as_it_loops(layer: StatefulLayer) -> bool:
-    """Whether the step of `layer` is that of the class whose loop runs: a subclass may have changed it."""
+    """Whether the step of `layer` is that of the class of snnax whose loop runs: a subclass may have changed it."""
     classes = type(layer).__mro__
     defines = {name: next(c for c in classes if name in vars(c)) for name in ("over_time", "__call__")}
     fires = all(getattr(type(layer), name, None) is getattr(SpikingLayer, name) for name in ("fire", "_fire"))
-    return defines["over_time"] is defines["__call__"] and (fires or not isinstance(layer, SpikingLayer))
+    ours = defines["over_time"] is defines["__call__"] and defines["__call__"].__module__.startswith("snnax.snn.")
+    return ours and (fires or not isinstance(layer, SpikingLayer))

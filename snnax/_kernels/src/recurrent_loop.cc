@@ -1,6 +1,6 @@
 // The loop over time of leaky neurons that hear each other's spikes one step later, and of what moves with them.
 //
-//     c[t] = beta c[t-1] + gamma W s[t-1]
+//     c[t] = beta c[t-1] + gamma s[t-1] W
 //     v[t] = rest + alpha (p[t-1] - rest) + gain (x[t] + c[t]),   s[t] = [v[t] >= theta]
 //
 // p as in neuron_loop.cc. Of spikes, the rows of the weights are added of those that fired. What moves with the
@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 #include "dense_product.h"
@@ -50,7 +49,7 @@ struct Returning {
   const float *alpha, *gain, *rest, *theta, *value, *beta, *gamma;
 };
 
-// One step of one example. `heard` is W s of the step before.
+// One step of one example. `heard` is s W of the step before.
 template <Reset reset>
 SNNAX_EACH_TARGET void step(const float* __restrict x, const float* __restrict heard, const Returning& of, int64_t n,
                             float* __restrict state, float* __restrict c, float* __restrict out) {
