@@ -114,7 +114,7 @@ def draw(results: dict, path: pathlib.Path):
     figure, panels = plt.subplots(1, len(results), figsize=(3 * len(results), 3), layout="constrained")
     for panel, (name, rows) in zip(panels, results.items(), strict=True):
         density = [row["density"] for row in rows]
-        for way, style in (("entries", "o-"), ("dense", "^-"), ("plain JAX", "s--")):
+        for way, style in (("entries", "C0o-"), ("dense", "C1^-"), ("plain JAX", "C2s--")):
             if way in rows[0]:
                 panel.loglog(density, [row[way] for row in rows], style, label=way)
         panel.set_title(name, fontsize=8)
