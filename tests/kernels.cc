@@ -256,6 +256,37 @@ void returns(int64_t n) {
   }
 }
 
+// A step of what moves with them.
+template <bool gated, bool backwards>
+void returning(int64_t n) {
+  std::unique_ptr<float[]> rows[5], given[7];
+  for (auto& row : rows) row = numbers(n);
+  for (auto& one : given) one = numbers(n);
+  auto &u = given[0], &h = given[1], &v = given[2], &heard = given[3], &state = given[4], &c = given[5], &out = given[6];
+  auto sent = numbers(n), last = numbers(n), before = numbers(n);
+  std::copy_n(state.get(), n, last.get());
+  std::copy_n(c.get(), n, before.get());
+  const Moving of = {rows[0].get(), rows[1].get(), rows[2].get(), rows[3].get(), rows[4].get()};
+  move<gated, backwards>(u.get(), h.get(), v.get(), heard.get(), of, n, state.get(), c.get(), sent.get(), out.get());
+  for (int64_t j = 0; j < n; ++j) {
+    const double alpha = rows[0][j], gain = rows[1][j], beta = rows[2][j], gamma = rows[3][j];
+    const bool cut = gated && v[j] >= rows[4][j];
+    double moved, current, next;
+    if (backwards) {
+      moved = u[j] + (cut ? 0 : alpha * last[j]) + h[j] * heard[j];
+      current = gain * moved + beta * before[j];
+      next = gamma * current;
+    } else {
+      current = beta * before[j] + gamma * heard[j];
+      moved = u[j] + alpha * last[j] + gain * current;
+      next = h[j] * moved;
+    }
+    expect(std::abs(moved - out[j]) < 1e-4 && std::abs(current - c[j]) < 1e-4, "returning", 1, n);
+    expect(std::abs(next - sent[j]) < 1e-4, "sent", 1, n);
+    expect(state[j] == (cut && !backwards ? 0.0f : out[j]), "returning, state", 1, n);
+  }
+}
+
 // Rows times weights in panels.
 void multiplies(int64_t rows, int64_t n, int64_t m) {
   auto x = numbers(rows * n), w = numbers(n * m), to = numbers(rows * m);
@@ -403,6 +434,10 @@ int main() {
     returns<kNone>(n);
     returns<kToValue>(n);
     returns<kSubtract>(n);
+    returning<false, false>(n);
+    returning<false, true>(n);
+    returning<true, false>(n);
+    returning<true, true>(n);
     for (int64_t rows : {1, 3, 8, 17}) {
       for (int64_t m : {1, 32, 45}) multiplies(rows, n, m);
     }

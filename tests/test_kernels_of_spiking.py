@@ -11,28 +11,17 @@ import jax.random as jr
 import numpy as np
 import pytest
 from jax.ad_checkpoint import print_saved_residuals
+from kernel_helpers import a, close, compiled, everything
 
 import snnax._kernels._neuron_loop as neuron_loop
 import snnax._kernels._spiking_loop as spiking_loop
 from snnax import _kernels, snn
 from snnax.functional import surrogate
 
-compiled = pytest.mark.skipif(_kernels.missing() is not None, reason=f"no kernels here: {_kernels.missing()}")
-
 
 @pytest.fixture(autouse=True)
 def for_small_arrays_too(monkeypatch):
     monkeypatch.setattr(neuron_loop, "SMALL", 0)
-
-
-def close(got, expected, tolerance=2e-5):
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * (1 + float(np.max(np.abs(b), initial=0))))
-
-
-def a(*values):
-    return jnp.array(values) if len(values) > 1 else jnp.array(values[0])
 
 
 RESETS = {
@@ -86,27 +75,6 @@ LAYERS = {
 def is_plain(layer):
     adapts, reset = isinstance(layer, snn.ALIF | snn.AdaptiveLIF), layer.reset
     return not (adapts or layer.refractory or isinstance(reset, snn.DelayedSubtractReset) or not reset.stop_gradient)
-
-
-def everything(layer, state, x, kernels):
-    """Values, final states, gradients of inputs, states and all parameters, and their derivatives."""
-    params, static = eqx.partition(layer, snn.trainable(layer))
-    moving, still = eqx.partition((params, x, state), eqx.is_inexact_array)
-    weights = jnp.arange(1.0 * x.shape[1]).reshape(-1, *(1,) * (x.ndim - 2))
-
-    def run(moving):
-        params, xs, state = eqx.combine(moving, still)
-        layer = eqx.combine(params, static)
-        with _kernels.using(kernels):
-            new, outs = jax.vmap(lambda x: layer.over_time(state, x))(xs)
-        ends = sum(jnp.sum(jnp.cos(2 * leaf)) for leaf in jax.tree.leaves(new) if eqx.is_inexact_array(leaf))
-        return jnp.sum(jnp.sin(3 * outs * weights)) + ends, (new, outs)
-
-    def both(moving):
-        grad = jax.grad(lambda moving: run(moving)[0])
-        return run(moving)[1], jax.jvp(grad, (moving,), (jax.tree.map(jnp.ones_like, moving),))
-
-    return jax.jit(both)(moving)
 
 
 @compiled

@@ -6,22 +6,16 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 import pytest
+from kernel_helpers import a, close, compiled, everything
 
 import snnax._kernels._recurrent_loop as recurrent_loop
 from snnax import _kernels, snn
 from snnax.functional import surrogate
 
-pytestmark = pytest.mark.skipif(_kernels.missing() is not None, reason=f"no kernels here: {_kernels.missing()}")
+pytestmark = compiled
 
 N = 6
-
-
-def close(got, expected, tolerance=1e-4):
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * (1 + float(np.max(np.abs(b), initial=0))))
 
 
 @hypothesis.given(
@@ -53,10 +47,6 @@ def test_the_compiled_loops_equal_their_twins_and_each_others_transpose(examples
     assert jnp.sum(outs[0] * g) == pytest.approx(float(jnp.sum(outs[1] * u)), abs=1e-5 * size)
 
 
-def a(*values):
-    return jnp.array(values) if len(values) > 1 else jnp.array(values[0])
-
-
 RESETS = [snn.ResetToValue(), snn.ResetToValue(a(-0.1)), snn.SubtractReset(), snn.NoReset()]
 NEURONS = {
     "SimpleLIF": lambda reset: snn.SimpleLIF(
@@ -74,35 +64,11 @@ NEURONS = {
 
 @pytest.mark.parametrize("reset", RESETS, ids=str)
 @pytest.mark.parametrize("name", NEURONS)
-def test_the_loop_equals_the_scan_of_the_step(name, reset):
-    """Values, final states, gradients of inputs, states and all parameters, and their derivatives."""
+def test_the_loop_equals_its_scan(name, reset):
     layer = snn.Recurrent(NEURONS[name](reset), eqx.nn.Linear(N, N, key=jr.key(5)))
-    params, static = eqx.partition(layer, snn.trainable(layer))
     x, state = jr.normal(jr.key(0), (3, 20, N)) + 0.3, layer.init_state((N,))
     state = eqx.tree_at(lambda s: s.out, state, a(0.0, 1.0, 1.0, 0.0, 0.0, 1.0))
-
-    def run(kernels, args):
-        params, xs, state = args
-        layer = eqx.combine(params, static)
-        if kernels:
-            new, outs = jax.vmap(lambda x: layer.over_time(state, x))(xs)
-        else:
-            new, outs = jax.vmap(lambda x: jax.lax.scan(lambda s, x: layer(s, x), state, x))(xs)
-        ends = sum(jnp.sum(jnp.cos(2 * leaf)) for leaf in jax.tree.leaves(new))
-        return jnp.sum(jnp.sin(3 * outs * jnp.arange(20.0)[:, None])) + ends, (new, outs)
-
-    def everything(kernels):
-        def both(args):
-            grad = eqx.filter_grad(lambda args: run(kernels, args)[0])
-            moving, still = eqx.partition(args, eqx.is_inexact_array)
-            over = jax.jvp(
-                lambda moving: grad(eqx.combine(moving, still)), (moving,), (jax.tree.map(jnp.ones_like, moving),)
-            )
-            return run(kernels, args)[1], over
-
-        return jax.jit(both)((params, x, state))
-
-    with_kernels, without = everything(True), everything(False)
+    with_kernels, without = everything(layer, state, x, True), everything(layer, state, x, False)
     assert 0 < jnp.mean(with_kernels[0][1]) < 1
     close(with_kernels, without, 2e-4)
 

@@ -11,12 +11,11 @@ import jax.random as jr
 import numpy as np
 import pytest
 from helpers import PLANS, allclose
+from kernel_helpers import compiled
 
 import snnax.snn as snn
 from snnax import _kernels, data
 from snnax._kernels import _spike_product as product
-
-compiled = pytest.mark.skipif(_kernels.missing() is not None, reason=f"no kernels here: {_kernels.missing()}")
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +56,8 @@ def test_products_of_counts_and_bits_are_those_of_floats(rows, groups, size, m, 
         x, floats = jnp.asarray(x), np.asarray(floats, np.float64).reshape(rows, n)
         np.testing.assert_array_equal(product.unpacked(x, group, jnp.float32), floats)
         for kernel, twin, other, expected in (
-            (product._product_on_cpu, product.dense_product, w, floats @ np.asarray(w, float)),
-            (product._transposed_product_on_cpu, product.dense_transposed_product, g, floats.T @ np.asarray(g, float)),
+            (product._product_on_cpu, product.plain_product, w, floats @ np.asarray(w, float)),
+            (product._transposed_product_on_cpu, product.plain_transposed_product, g, floats.T @ np.asarray(g, float)),
         ):
             scale = 1e-5 * max(1.0, float(np.max(floats, initial=0.0)) * max(rows, n) ** 0.5)
             np.testing.assert_allclose(

@@ -76,12 +76,12 @@ def cases() -> dict:
     def of_convolution(name, other, **options):
         kernel = functools.partial(compiled, convolution, f"_{name}_on_cpu")
         ways = {way: kernel(few, images, other, **options) for way, few in (("entries", np.inf), ("dense", 0.0))}
-        twin = functools.partial(getattr(convolution, f"dense_{name}"), **options)
+        twin = functools.partial(getattr(convolution, f"plain_{name}"), **options)
         return {**ways, "plain JAX": jax.jit(twin)}, images, other
 
     return {
-        "product": of_product("product", product.dense_product, weights),
-        "product, gradient of the weights": of_product("transposed_product", product.dense_transposed_product, errors),
+        "product": of_product("product", product.plain_product, weights),
+        "product, gradient of the weights": of_product("transposed_product", product.plain_transposed_product, errors),
         "convolution": of_convolution("convolution", maps, **CONVOLUTION),
         "convolution, gradient of the weights": of_convolution(
             "weight_gradient", map_errors, **CONVOLUTION, kernel=(7, 7)
@@ -92,7 +92,7 @@ def cases() -> dict:
 def image_gradient() -> tuple[dict, jax.Array, jax.Array]:
     options = {**CONVOLUTION, "image": (13, 13)}
     errors, maps = jr.normal(jr.key(2), (400, 64, 7, 7)), jr.normal(jr.key(3), (64, 32, 7, 7))
-    ways = {"dense": convolution._image_gradient_on_cpu, "plain JAX": convolution.dense_image_gradient}
+    ways = {"dense": convolution._image_gradient_on_cpu, "plain JAX": convolution.plain_image_gradient}
     return {way: jax.jit(functools.partial(f, **options)) for way, f in ways.items()}, errors, maps
 
 

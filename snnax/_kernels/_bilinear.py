@@ -1,4 +1,4 @@
-"""Products of spikes and something else as primitives of JAX, linear in each of the two."""
+"""Products of two arrays as primitives of JAX, linear in each of the two. The first may be mostly zeros."""
 
 import functools
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from ._library import eagerly
 def bilinear(name: str, dense: Callable, on_cpu: Callable, moved: Callable | None = None) -> Primitive:
     """A primitive with the values, shapes and derivatives of `dense`, which on a CPU is `on_cpu`.
 
-    Its transposes and batches are for the caller to say. What moves the first argument, the spikes, is as dense as any
-    array; where another function is better for that, it is `moved`.
+    Its transposes and batches are for the caller to say. What moves the first argument is as dense as any array,
+    also where that is mostly zeros; where another function is better for that, it is `moved`.
     """
     primitive = Primitive(name)
 

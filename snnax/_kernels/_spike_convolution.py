@@ -41,7 +41,7 @@ def spike_convolution(xs: Array, w: Array, stride: Pair, padding: Padding) -> Ar
     if wanted() and xs.dtype == w.dtype == jnp.float32:
         out = _convolution.bind(images, w, stride=tuple(stride), padding=tuple(map(tuple, padding)))
     else:
-        out = dense_convolution(images, w, stride=stride, padding=padding)
+        out = plain_convolution(images, w, stride=stride, padding=padding)
     return out.reshape(*xs.shape[:-3], *out.shape[1:])
 
 
@@ -72,7 +72,7 @@ def convolve(x: Array, w: Array, stride: Pair, padding: Padding) -> Array:
 # called with the sizes of the images or of the kernels, `(height, width)`, give what the others do not determine.
 
 
-def dense_convolution(x: Array, w: Array, *, stride: Pair, padding: Padding) -> Array:
+def plain_convolution(x: Array, w: Array, *, stride: Pair, padding: Padding) -> Array:
     """So many images at a time as stay in the cache."""
 
     def one(x):
@@ -81,17 +81,17 @@ def dense_convolution(x: Array, w: Array, *, stride: Pair, padding: Padding) -> 
     return jax.vmap(one)(x) if len(x) <= TOGETHER else jax.lax.map(one, x, batch_size=TOGETHER)
 
 
-def dense_weight_gradient(x: Array, g: Array, *, stride: Pair, padding: Padding, kernel: Pair) -> Array:
+def plain_weight_gradient(x: Array, g: Array, *, stride: Pair, padding: Padding, kernel: Pair) -> Array:
     """What moves the weights, by images and by what moves their outputs."""
     w = jax.ShapeDtypeStruct((g.shape[1], x.shape[1], *kernel), x.dtype)
-    transpose = jax.linear_transpose(lambda w: dense_convolution(x, w, stride=stride, padding=padding), w)
+    transpose = jax.linear_transpose(lambda w: plain_convolution(x, w, stride=stride, padding=padding), w)
     return transpose(g)[0]
 
 
-def dense_image_gradient(g: Array, w: Array, *, stride: Pair, padding: Padding, image: Pair) -> Array:
+def plain_image_gradient(g: Array, w: Array, *, stride: Pair, padding: Padding, image: Pair) -> Array:
     """What moves the images, by what moves their outputs and by the weights."""
     x = jax.ShapeDtypeStruct((g.shape[0], w.shape[1], *image), w.dtype)
-    transpose = jax.linear_transpose(lambda x: dense_convolution(x, w, stride=stride, padding=padding), x)
+    transpose = jax.linear_transpose(lambda x: plain_convolution(x, w, stride=stride, padding=padding), x)
     return transpose(g)[0]
 
 
@@ -99,17 +99,17 @@ def dense_image_gradient(g: Array, w: Array, *, stride: Pair, padding: Padding, 
 
 
 def _convolution_on_cpu(x: Array, w: Array, **options) -> Array:
-    out = jax.eval_shape(functools.partial(dense_convolution, **options), x, w)
+    out = jax.eval_shape(functools.partial(plain_convolution, **options), x, w)
     return _call("snnax_convolution", out, options, few=_few(x, w, out))(x, w)
 
 
 def _weight_gradient_on_cpu(x: Array, g: Array, **options) -> Array:
-    w = jax.eval_shape(functools.partial(dense_weight_gradient, **options), x, g)
+    w = jax.eval_shape(functools.partial(plain_weight_gradient, **options), x, g)
     return _call("snnax_weight_gradient", w, options, few=_few(x, w, g))(x, g)
 
 
 def _image_gradient_on_cpu(g: Array, w: Array, **options) -> Array:
-    x = jax.eval_shape(functools.partial(dense_image_gradient, **options), g, w)
+    x = jax.eval_shape(functools.partial(plain_image_gradient, **options), g, w)
     return _call("snnax_image_gradient", x, options)(g, w)
 
 
@@ -126,9 +126,9 @@ def _few(x: Any, w: Any, out: Any) -> np.float32:
     return np.float32(FEW * vectors / (vectors + VISIT))
 
 
-_convolution = bilinear("spike_convolution", dense_convolution, _convolution_on_cpu)
-_weight_gradient = bilinear("spike_weight_gradient", dense_weight_gradient, _weight_gradient_on_cpu)
-_image_gradient = bilinear("image_gradient", dense_image_gradient, _image_gradient_on_cpu)
+_convolution = bilinear("spike_convolution", plain_convolution, _convolution_on_cpu)
+_weight_gradient = bilinear("spike_weight_gradient", plain_weight_gradient, _weight_gradient_on_cpu)
+_image_gradient = bilinear("image_gradient", plain_image_gradient, _image_gradient_on_cpu)
 
 
 # Each is linear in both arguments, and the transpose in each is another of the three.

@@ -81,7 +81,7 @@ def _length(x: Array, size: int) -> int:
     return x.shape[-1] // -(-size // 8) * size if size else x.shape[-1]
 
 
-def dense_product(x: Array, w: Array, *, size: int = 0) -> Array:
+def plain_product(x: Array, w: Array, *, size: int = 0) -> Array:
     """The twin of the kernel in plain JAX: `(rows, n)` times `(n, m)`."""
 
     def one(x):
@@ -91,7 +91,7 @@ def dense_product(x: Array, w: Array, *, size: int = 0) -> Array:
     return one(x) if len(x) <= few else jax.lax.map(one, x, batch_size=few)
 
 
-def dense_transposed_product(x: Array, g: Array, *, size: int = 0) -> Array:
+def plain_transposed_product(x: Array, g: Array, *, size: int = 0) -> Array:
     """The twin of the kernel for the gradient of the weights: `(rows, n)`, transposed, times `(rows, m)`."""
     few = _together(x, size)
     blocks, rest = divmod(len(x), few)
@@ -110,7 +110,7 @@ def _together(x: Array, size: int) -> int:
 
 
 def _product_on_cpu(x: Array, w: Array, *, size: int = 0) -> Array:
-    dense = functools.partial(dense_product, size=size) if x.dtype == jnp.uint8 else _dense_on_cpu
+    dense = functools.partial(plain_product, size=size) if x.dtype == jnp.uint8 else _dense_on_cpu
     return _choice("product", dense, x, w, size)
 
 
@@ -121,7 +121,7 @@ def _dense_on_cpu(x: Array, w: Array) -> Array:
 
 
 def _transposed_product_on_cpu(x: Array, g: Array, *, size: int = 0) -> Array:
-    dense = functools.partial(dense_transposed_product, size=size)
+    dense = functools.partial(plain_transposed_product, size=size)
     return _choice("transposed_product", dense, x, g, size)
 
 
@@ -136,9 +136,9 @@ def _choice(name: str, dense: Callable, x: Array, other: Array, size: int) -> Ar
 
 
 _dense = bilinear("dense_product", jnp.matmul, _dense_on_cpu)
-_product = bilinear("spike_product", dense_product, _product_on_cpu, lambda dx, w, **_: _dense.bind(dx, w))
+_product = bilinear("spike_product", plain_product, _product_on_cpu, lambda dx, w, **_: _dense.bind(dx, w))
 _transposed = bilinear(
-    "spike_transposed_product", dense_transposed_product, _transposed_product_on_cpu, dense_transposed_product
+    "spike_transposed_product", plain_transposed_product, _transposed_product_on_cpu, plain_transposed_product
 )
 
 
@@ -162,14 +162,14 @@ ad.primitive_transposes[_dense] = _transposed_dense
 def _batched_product(primitive: Primitive, args, axes, **options):
     (x, w), (x_axis, w_axis) = args, axes
     if w_axis is not None:
-        return _apart(dense_product, args, axes, options)
+        return _apart(plain_product, args, axes, options)
     x = jnp.moveaxis(x, x_axis, 0)
     out = primitive.bind(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), w, **options)
     return out.reshape(*x.shape[:-1], w.shape[-1]), 0
 
 
 def _batched_transposed(args, axes, **options):
-    return _apart(dense_transposed_product, args, axes, options)
+    return _apart(plain_transposed_product, args, axes, options)
 
 
 def _apart(dense: Callable, args, axes, options):
