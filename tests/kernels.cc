@@ -24,6 +24,12 @@ std::unique_ptr<float[]> numbers(int64_t count, float share = 1.0f) {
   return out;
 }
 
+std::unique_ptr<float[]> positive(int64_t count) {
+  auto out = numbers(count);
+  for (int64_t i = 0; i < count; ++i) out[i] = 0.1f + std::abs(out[i]);
+  return out;
+}
+
 void expect(bool holds, const char* what, int64_t n, int64_t m) {
   if (holds) return;
   std::printf("%s is wrong for %ld by %ld\n", what, static_cast<long>(n), static_cast<long>(m));
@@ -128,34 +134,101 @@ void blocks(int64_t rows, int64_t n) {
   }
 }
 
+// The derivatives of surrogates, in double precision.
+double derivative(int64_t slope, double given, double x, double k) {
+  const double pi = std::acos(-1.0);
+  switch (slope) {
+    case kStraightThrough: return 1;
+    case kLeakyStep: return x >= 0 ? 1 : k;
+    case kLogTailed: return x < 0 ? 0 : 1 / std::max(k * x, 1.0);
+    case kTriangular: return std::max(1 - k * std::abs(x), 0.0);
+    case kBoxcar: return std::abs(x) < 1 / (2 * k) ? k : 0;
+    case kSuperSpike: return 1 / std::pow(1 + k * std::abs(x), 2);
+    case kArcTan: return k / 2 / (1 + std::pow(pi / 2 * k * x, 2));
+    case kSigmoid: return k / (1 + std::exp(k * x)) / (1 + std::exp(-k * x));
+    case kExponential: return k / 2 * std::exp(-k * std::abs(x));
+    case kGaussian: return k * std::exp(-std::pow(k * x, 2) / 2) / std::sqrt(2 * pi);
+    default: return given;
+  }
+}
+
+template <Slope slope>
+void slopes() {
+  for (float k : {0.3f, 4.0f, 80.0f}) {
+    for (float x : {0.0f, -0.0f, 1e-6f, 0.01f, -0.4f, 1.2f, -30.0f, 3e4f, -INFINITY}) {
+      const double expected = derivative(slope, x, x, k), got = slope_at<slope>(x, x, k);
+      expect(got == expected || std::abs(got - expected) < 1e-5 * std::abs(expected) + 1e-30, "slope", slope, 1);
+    }
+    const bool sees = slope != kStraightThrough && slope != kLeakyStep && slope != kBoxcar;
+    expect(std::isnan(slope_at<slope>(NAN, NAN, k)) == sees, "slope of NaN", slope, 1);
+  }
+}
+
+template <int64_t... slope>
+void all_slopes(std::integer_sequence<int64_t, slope...>) {
+  (slopes<Slope(slope)>(), ...);
+}
+
 template <Reset reset>
 void loops(int64_t steps, int64_t n) {
-  const int64_t stride = n + 3;
-  auto x = numbers((steps - 1) * stride + n), out = numbers((steps - 1) * stride + n);
+  const int64_t stride = n + 3, size = (steps - 1) * stride + n;
+  auto x = numbers(size), out = numbers(size), fired = numbers(size), in = numbers(size);
   auto alpha = numbers(n), gain = numbers(n), rest = numbers(n), theta = numbers(n), value = numbers(n), state = numbers(n);
+  auto k = positive(n);
   std::unique_ptr<double[]> v(new double[n]);
   std::copy_n(state.get(), n, v.get());
   const Neurons of = {alpha.get(), gain.get(), rest.get(), theta.get(), value.get()};
-  forward<reset>(x.get(), of, steps, stride, n, state.get(), out.get());
+  fire<reset>(x.get(), of, steps, stride, n, state.get(), out.get(), fired.get());
   for (int64_t t = 0; t < steps; ++t) {
     for (int64_t j = 0; j < n; ++j) {
       v[j] = rest[j] + static_cast<double>(alpha[j]) * (v[j] - rest[j]) + static_cast<double>(gain[j]) * x[t * stride + j];
-      expect(std::abs(v[j] - out[t * stride + j]) < 1e-4, "forward", steps, n);
-      if (reset != kNone && out[t * stride + j] >= theta[j]) v[j] = reset == kToValue ? value[j] : v[j] - theta[j];
+      const float got = out[t * stride + j];
+      expect(std::abs(v[j] - got) < 1e-4, "fire", steps, n);
+      expect(fired[t * stride + j] == (got >= theta[j] ? 1 : 0), "spikes", steps, n);
+      if (reset != kNone && got >= theta[j]) v[j] = reset == kToValue ? value[j] : v[j] - theta[j];
+    }
+  }
+  static constexpr auto each = all_errors(std::make_integer_sequence<int64_t, kSlopes>());
+  for (int64_t slope = 0; slope < kSlopes; ++slope) {
+    std::unique_ptr<float[]> carried(new float[n]()), error(new float[size]);
+    const bool gated = reset == kToValue, everywhere = slope % 2;
+    const Coefficient of_v = {in.get(), everywhere ? stride : 0}, given = {fired.get(), everywhere ? 0 : stride};
+    each[slope][gated](x.get(), of_v, given, out.get(), theta.get(), k.get(), alpha.get(), steps, stride, n, carried.get(),
+                       error.get());
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t t = steps - 1; t >= 0; --t) {
+        const int64_t at = t * stride + j;
+        const double h = derivative(slope, given.first[t * given.stride + j], out[at] - theta[j], k[j]);
+        const bool cut = gated && out[at] >= theta[j];
+        sum = of_v.first[t * of_v.stride + j] + h * x[at] + (cut ? 0.0 : alpha[j] * sum);
+        expect(std::abs(sum - error[at]) < 1e-4 * (1 + std::abs(sum)), "errors", steps, n);
+      }
+    }
+  }
+}
+
+void filters(int64_t steps, int64_t n) {
+  const int64_t stride = n + 3, size = (steps - 1) * stride + n;
+  auto x = numbers(size), out = numbers(size);
+  auto alpha = numbers(n), gain = numbers(n), rest = numbers(n), state = numbers(n), last = numbers(n);
+  std::copy_n(state.get(), n, last.get());
+  leak(x.get(), {alpha.get(), gain.get(), rest.get(), nullptr, nullptr}, steps, stride, n, state.get(), out.get());
+  for (int64_t j = 0; j < n; ++j) {
+    double v = last[j];
+    for (int64_t t = 0; t < steps; ++t) {
+      v = rest[j] + static_cast<double>(alpha[j]) * (v - rest[j]) + static_cast<double>(gain[j]) * x[t * stride + j];
+      expect(std::abs(v - out[t * stride + j]) < 1e-4, "leak", steps, n);
     }
   }
   for (bool backwards : {false, true}) {
-    std::unique_ptr<float[]> moving(new float[n]()), moved_by(new float[(steps - 1) * stride + n]());
-    const auto run = reset == kToValue ? (backwards ? moved<false, true> : moved<false, false>)
-                                       : (backwards ? moved<true, true> : moved<true, false>);
-    run(x.get(), out.get(), {alpha.get(), 0}, theta.get(), steps, stride, n, moving.get(), moved_by.get());
+    std::unique_ptr<float[]> moving(new float[n]()), moved_by(new float[size]);
+    (backwards ? moved<true> : moved<false>)(x.get(), {alpha.get(), 0}, steps, stride, n, moving.get(), moved_by.get());
     for (int64_t j = 0; j < n; ++j) {
       double sum = 0;
       for (int64_t i = 0; i < steps; ++i) {
         const int64_t at = (backwards ? steps - 1 - i : i) * stride + j;
-        const int64_t gate = backwards ? at : at - stride;
-        const bool cut = reset == kToValue && gate >= 0 && out[gate] >= theta[j];
-        sum = x[at] + (cut ? 0.0 : alpha[j] * sum);
+        sum = x[at] + alpha[j] * sum;
         expect(std::abs(sum - moved_by[at]) < 1e-4, "moved", steps, n);
       }
     }
@@ -234,6 +307,7 @@ void couples(int64_t steps, int64_t n) {
 template <Reset reset>
 void returns(int64_t n) {
   auto w = numbers(n * n), x = numbers(n), v = numbers(n), out = numbers(n), state = numbers(n), c = numbers(n);
+  auto spikes = numbers(n);
   std::unique_ptr<float[]> rows[7];
   for (auto& row : rows) row = numbers(n);
   std::unique_ptr<int32_t[]> fired(new int32_t[n + 1]);
@@ -244,7 +318,7 @@ void returns(int64_t n) {
   std::copy_n(c.get(), n, before.get());
   const Returning of = {rows[0].get(), rows[1].get(), rows[2].get(), rows[3].get(),
                         rows[4].get(), rows[5].get(), rows[6].get()};
-  step<reset>(x.get(), heard.get(), of, n, state.get(), c.get(), out.get());
+  step<reset>(x.get(), heard.get(), of, n, state.get(), c.get(), out.get(), spikes.get());
   for (int64_t j = 0; j < n; ++j) {
     double sum = 0;
     for (int64_t i = 0; i < n; ++i) sum += v[i] >= rows[3][i] ? w[i * n + j] : 0;
@@ -253,37 +327,36 @@ void returns(int64_t n) {
     expect(std::abs(sum - heard[j]) < 1e-4 && std::abs(z - out[j]) < 1e-4, "step", 1, n);
     const float after = reset == kNone ? out[j] : reset == kToValue ? rows[4][j] : out[j] - rows[3][j];
     expect(state[j] == (out[j] >= rows[3][j] ? after : out[j]), "reset", 1, n);
+    expect(spikes[j] == (out[j] >= rows[3][j] ? 1 : 0), "spikes of a step", 1, n);
   }
 }
 
-// A step of what moves with them.
-template <bool gated, bool backwards>
-void returning(int64_t n) {
-  std::unique_ptr<float[]> rows[5], given[7];
-  for (auto& row : rows) row = numbers(n);
-  for (auto& one : given) one = numbers(n);
-  auto &u = given[0], &h = given[1], &v = given[2], &heard = given[3], &state = given[4], &c = given[5], &out = given[6];
-  auto sent = numbers(n), last = numbers(n), before = numbers(n);
-  std::copy_n(state.get(), n, last.get());
-  std::copy_n(c.get(), n, before.get());
-  const Moving of = {rows[0].get(), rows[1].get(), rows[2].get(), rows[3].get(), rows[4].get()};
-  move<gated, backwards>(u.get(), h.get(), v.get(), heard.get(), of, n, state.get(), c.get(), sent.get(), out.get());
-  for (int64_t j = 0; j < n; ++j) {
-    const double alpha = rows[0][j], gain = rows[1][j], beta = rows[2][j], gamma = rows[3][j];
-    const bool cut = gated && v[j] >= rows[4][j];
-    double moved, current, next;
-    if (backwards) {
-      moved = u[j] + (cut ? 0 : alpha * last[j]) + h[j] * heard[j];
-      current = gain * moved + beta * before[j];
-      next = gamma * current;
-    } else {
-      current = beta * before[j] + gamma * heard[j];
-      moved = u[j] + alpha * last[j] + gain * current;
-      next = h[j] * moved;
+// A step of their errors.
+template <bool gated>
+void answers(int64_t n) {
+  static constexpr auto each = all_answers(std::make_integer_sequence<int64_t, kSlopes>());
+  for (int64_t slope = 0; slope < kSlopes; ++slope) {
+    std::unique_ptr<float[]> rows[6], given[8];
+    for (auto& row : rows) row = numbers(n);
+    for (auto& one : given) one = numbers(n);
+    rows[1] = positive(n);
+    auto &spike = given[0], &in = given[1], &h = given[2], &v = given[3], &heard = given[4], &state = given[5];
+    auto &c = given[6], &out = given[7];
+    auto sent = numbers(n), last = numbers(n), before = numbers(n);
+    std::copy_n(state.get(), n, last.get());
+    std::copy_n(c.get(), n, before.get());
+    const Answering of = {rows[0].get(), rows[1].get(), rows[2].get(), rows[3].get(), rows[4].get(), rows[5].get()};
+    each[slope][gated](spike.get(), in.get(), h.get(), v.get(), heard.get(), of, n, state.get(), c.get(), sent.get(),
+                       out.get());
+    for (int64_t j = 0; j < n; ++j) {
+      const double theta = rows[0][j], alpha = rows[2][j], gain = rows[3][j], gamma = rows[4][j], beta = rows[5][j];
+      const double by = derivative(slope, h[j], v[j] - rows[0][j], rows[1][j]);
+      const double error = in[j] + by * (spike[j] + heard[j]) + (gated && v[j] >= theta ? 0 : alpha * last[j]);
+      const double current = gain * error + beta * before[j];
+      expect(std::abs(error - out[j]) < 1e-4 * (1 + std::abs(error)), "answer", 1, n);
+      expect(std::abs(current - c[j]) < 1e-4 * (1 + std::abs(current)), "answer, current", 1, n);
+      expect(std::abs(gamma * current - sent[j]) < 1e-4 * (1 + std::abs(current)) && state[j] == out[j], "sent", 1, n);
     }
-    expect(std::abs(moved - out[j]) < 1e-4 && std::abs(current - c[j]) < 1e-4, "returning", 1, n);
-    expect(std::abs(next - sent[j]) < 1e-4, "sent", 1, n);
-    expect(state[j] == (cut && !backwards ? 0.0f : out[j]), "returning, state", 1, n);
   }
 }
 
@@ -416,11 +489,13 @@ int main() {
       for (float share : {0.0f, 0.1f, 1.0f}) bytes(groups, size, share);
     }
   }
+  all_slopes(std::make_integer_sequence<int64_t, kSlopes>());
   for (int64_t steps : {1, 2, 9}) {
     for (int64_t n : {1, 8, 31, 1024}) {
       loops<kNone>(steps, n);
       loops<kToValue>(steps, n);
       loops<kSubtract>(steps, n);
+      filters(steps, n);
       spikes<kNone, true, false>(steps, n);
       spikes<kToValue, false, true>(steps, n);
       spikes<kToValue, true, true>(steps, n);
@@ -434,10 +509,8 @@ int main() {
     returns<kNone>(n);
     returns<kToValue>(n);
     returns<kSubtract>(n);
-    returning<false, false>(n);
-    returning<false, true>(n);
-    returning<true, false>(n);
-    returning<true, true>(n);
+    answers<false>(n);
+    answers<true>(n);
     for (int64_t rows : {1, 3, 8, 17}) {
       for (int64_t m : {1, 32, 45}) multiplies(rows, n, m);
     }

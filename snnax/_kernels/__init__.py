@@ -1,9 +1,16 @@
 """What is computed by compiled code where there is any. Every kernel has a twin in plain JAX, which runs elsewhere."""
 
 from ._allocator import keep_buffers as keep_buffers
+from ._firing_loop import (
+    Kind as Kind,
+    Returning as Returning,
+    Slope as Slope,
+    Spikes as Spikes,
+    firing_loop as firing_loop,
+    heard as heard,
+)
+from ._leaky_loop import leaky_loop as leaky_loop, moved_loop as moved_loop
 from ._library import missing as missing, using as using, wanted as wanted
-from ._neuron_loop import Kind as Kind, moved_loop as moved_loop, neuron_loop as neuron_loop
-from ._recurrent_loop import heard as heard, recurrent_loop as recurrent_loop
 from ._report import kernels as kernels
 from ._spike_convolution import convolve as convolve, spike_convolution as spike_convolution
 from ._spike_product import spike_product as spike_product, unpacked as unpacked

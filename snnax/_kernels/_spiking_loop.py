@@ -21,7 +21,9 @@ import numpy as np
 from jax.interpreters import ad
 from jaxtyping import Array
 
-from ._neuron_loop import Kind, carried, factor_of, loop_primitive, moved
+from ._firing_loop import Kind
+from ._leaky_loop import factor_of, moved
+from ._loop import carried, loop_primitive
 
 RESTING, LOWERED = 1, 2
 """The bits of a mark."""

@@ -5,16 +5,33 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .._kernels import Kind, neuron_loop, wanted
+from .. import _kernels
+from .._kernels import Kind, Returning, Slope, Spikes, wanted
 from .._parameter import POSITIVE, acting
-from ..functional.surrogate import AbstractRandomSurrogate, AbstractSurrogate, emit
+from ..functional import surrogate
+from ..functional.surrogate import AbstractRandomSurrogate, AbstractSurrogate
 from ._filter import Gain, Parameter, acting_leaky
 from ._layer import StatefulLayer
 from ._reset import ResetToValue
-from ._spiking import SpikingLayer, recomputed
+from ._spiking import SpikingLayer
 from ._spiking_loop import KINDS, Adaptation, Neuron, over_time
 
 Fired = tuple[Array, Array, Any, Any]
+
+SLOPES = {
+    surrogate.StraightThrough: Slope.STRAIGHT_THROUGH,
+    surrogate.LeakyStep: Slope.LEAKY_STEP,
+    surrogate.LogTailed: Slope.LOG_TAILED,
+    surrogate.Triangular: Slope.TRIANGULAR,
+    surrogate.Boxcar: Slope.BOXCAR,
+    surrogate.SuperSpike: Slope.SUPER_SPIKE,
+    surrogate.ArcTan: Slope.ARC_TAN,
+    surrogate.Sigmoid: Slope.SIGMOID,
+    surrogate.Tanh: Slope.SIGMOID,
+    surrogate.Exponential: Slope.EXPONENTIAL,
+    surrogate.Gaussian: Slope.GAUSSIAN,
+}
+"""The surrogates whose derivatives the kernels know."""
 
 
 def leaky_loop(
@@ -23,7 +40,7 @@ def leaky_loop(
     """What `leaky` gives after every step, `(time, ...)`, or `None` where no kernel does that."""
     if not (wanted() and xs.dtype == v.dtype == jnp.float32 and _steps_as_it_loops(layer)):
         return None
-    return neuron_loop(Kind.NONE, xs, v, *acting_leaky(decay, gain, rest, v.dtype), 1.0, 0.0).reshape(xs.shape)
+    return _kernels.leaky_loop(xs, v, *acting_leaky(decay, gain, rest, v.dtype))
 
 
 def firing_loop(
@@ -49,8 +66,7 @@ def firing_loop(
     if adaptation is not None or not is_simple(layer, kind):
         neuron = Neuron(*filtering, threshold, layer.reset, spike_fn, adaptation)
         return over_time(neuron, layer.refractory, v, a, countdown, xs)
-    potentials = neuron_loop(kind, xs, v, *filtering, threshold, value)
-    return *fired(layer, potentials, xs.shape, threshold), None, None
+    return *fired(layer, kind, xs, v, filtering, (threshold, value)), None, None
 
 
 def kind_of(layer: SpikingLayer, v: Array, countdown: Array | None, xs: Array) -> Kind | None:
@@ -77,18 +93,35 @@ def reset_of(layer: SpikingLayer, dtype) -> tuple[Array, Any]:
     return acting(layer.threshold, dtype, POSITIVE), value
 
 
-def fired(layer: SpikingLayer, potentials: Array, shape: tuple[int, ...], threshold: Array) -> tuple[Array, Array]:
-    """The spikes of all steps, of this shape, and the potential after the last, of the potentials before the reset in
-    the form in which they are kept.
+def fired(
+    layer: SpikingLayer,
+    kind: Kind,
+    xs: Array,
+    v: Array,
+    filtering: tuple[Array, Array, Array],
+    reset: tuple[Array, Any],
+    returning: Returning | None = None,
+) -> tuple[Array, Array]:
+    """The spikes of all steps, and the potential after the last, where `is_simple`.
+
+    **Arguments:** `filtering`: the decay, the gain and the rest that act; `reset`: as `reset_of` says; `returning`:
+        what the neurons hear of each other.
     """
+    firing = Spikes(layer.spike_fn, *_slope_of(layer.spike_fn, v.dtype))
+    spikes, potentials = _kernels.firing_loop(kind, firing, xs, v, *filtering, *reset, returning=returning)
+    last = potentials[0, -1].reshape(v.shape)
+    return spikes, layer.reset.after(last, spikes[-1], reset[0], spikes[-1])
 
-    @recomputed
-    def spikes_of(spike_fn, potentials, threshold):
-        return emit(spike_fn, potentials.reshape(shape) - threshold)[0]
 
-    spikes = spikes_of(layer.spike_fn, potentials, threshold)
-    last = potentials[0, -1].reshape(shape[1:])
-    return spikes, layer.reset.after(last, spikes[-1], threshold, spikes[-1])
+def _slope_of(spike_fn: Any, dtype) -> tuple[Slope, Any]:
+    """The derivative of `spike_fn` as kernels know it, and its parameter."""
+    slope = SLOPES.get(type(spike_fn), Slope.GIVEN)
+    if slope in (Slope.GIVEN, Slope.STRAIGHT_THROUGH):
+        return slope, 0.0
+    if slope == Slope.LEAKY_STEP:
+        return slope, acting(spike_fn.leak, dtype)
+    k = acting(spike_fn.slope, dtype, POSITIVE)
+    return slope, 2 * k if isinstance(spike_fn, surrogate.Tanh) else k
 
 
 def _steps_as_it_loops(layer: StatefulLayer) -> bool:

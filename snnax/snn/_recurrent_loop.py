@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from .._kernels import heard, recurrent_loop
+from .._kernels import Returning, heard
 from ._filter import acting_leaky
 from ._leaky_loop import fired, is_simple, kind_of, leaky_loop, reset_of
 from ._lif import LIF, PotentialState, SimpleLIF, SynapticState
@@ -25,12 +25,11 @@ def returning_loop(neuron: Any, synapse: Any, state: Any, last: Array, xs: Array
     if synapse.bias is not None:
         xs = xs + synapse.bias
     xs = xs.at[0].add(synapse.weight @ last)
-    (theta, value), w = reset_of(neuron, xs.dtype), synapse.weight.T
+    reset, w = reset_of(neuron, xs.dtype), synapse.weight.T
 
     def loop(xs, decay, gain, gamma, beta):
         leak = acting_leaky(decay, gain, neuron.rest, xs.dtype)
-        potentials = recurrent_loop(kind, neuron.spike_fn, xs, w, state.v, *leak, theta, value, gamma, beta)
-        return fired(neuron, potentials, xs.shape, theta)
+        return fired(neuron, kind, xs, state.v, leak, reset, Returning(gamma, beta, w))
 
     if isinstance(neuron, SimpleLIF):
         spikes, v = loop(xs, neuron.decay_constants, neuron.gain, 1.0, None)
@@ -39,4 +38,4 @@ def returning_loop(neuron: Any, synapse: Any, state: Any, last: Array, xs: Array
     i: Any = leaky_loop(neuron, state.i, xs, neuron.decay_constants[1], neuron.gain[1])
     spikes, v = loop(i, neuron.decay_constants[0], neuron.gain[0], gamma, beta)
     gamma, beta = (jnp.broadcast_to(one, v.shape)[None] for one in (gamma, beta))
-    return SynapticState(v, i[-1] + heard(spikes[None], w, gamma, beta)[0, -1], None), spikes
+    return SynapticState(v, i[-1] + heard(spikes[None], gamma, beta, w)[0, -1], None), spikes

@@ -1,18 +1,21 @@
-// The loop over time of leaky neurons that hear each other's spikes one step later, and of what moves with them.
+// The loop over time of leaky neurons that hear each other's spikes one step later, and backwards of their errors.
 //
 //     c[t] = beta c[t-1] + gamma s[t-1] W
 //     v[t] = rest + alpha (p[t-1] - rest) + gain (x[t] + c[t]),   s[t] = [v[t] >= theta]
 //
-// p as in neuron_loop.cc. Of spikes, the rows of the weights are added of those that fired. What moves with the
-// potentials is dense, and multiplied by blocks whose sums are held in registers. Every sum runs in the order of the
-// neurons, whatever the number of threads.
+// p as in neuron_loop.cc. Of spikes, the rows of the weights are added of those that fired. Errors are dense, and
+// multiplied by blocks whose sums are held in registers. Every sum runs in the order of the neurons, whatever the number
+// of threads.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "dense_product.h"
 #include "neurons.h"
+#include "slopes.h"
 
 namespace ffi = xla::ffi;
 
@@ -52,7 +55,8 @@ struct Returning {
 // One step of one example. `heard` is s W of the step before.
 template <Reset reset>
 SNNAX_EACH_TARGET void step(const float* __restrict x, const float* __restrict heard, const Returning& of, int64_t n,
-                            float* __restrict state, float* __restrict c, float* __restrict out) {
+                            float* __restrict state, float* __restrict c, float* __restrict out,
+                            float* __restrict spikes) {
   const float *__restrict alpha = of.alpha, *__restrict gain = of.gain, *__restrict rest = of.rest;
   const float *__restrict theta = of.theta, *__restrict value = of.value;
   const float *__restrict beta = of.beta, *__restrict gamma = of.gamma;
@@ -61,6 +65,7 @@ SNNAX_EACH_TARGET void step(const float* __restrict x, const float* __restrict h
     const float v = rest[j] + alpha[j] * (state[j] - rest[j]) + gain[j] * (x[j] + c[j]);
     out[j] = v;
     const float after = reset == kNone ? v : reset == kToValue ? value[j] : v - theta[j];
+    spikes[j] = v >= theta[j] ? 1.0f : 0.0f;
     state[j] = v >= theta[j] ? after : v;
   }
 }
@@ -91,9 +96,9 @@ void for_groups(ffi::ThreadPool& pool, int64_t examples, const F& work) {
   });
 }
 
-ffi::Error recurrent_loop(ffi::ThreadPool pool, Square w, Steps x, Values v0, Values alpha, Values gain, Values rest,
-                          Values theta, Values value, Values gamma, Values beta, ffi::Result<Steps> out,
-                          int64_t reset) {
+ffi::Error recurrent_loop(ffi::ThreadPool pool, Steps x, Values v0, Values alpha, Values gain, Values rest,
+                          Values theta, Values value, Values gamma, Values beta, Square w, ffi::Result<Steps> out,
+                          ffi::Result<Steps> spikes, int64_t reset) {
   const int64_t steps = x.dimensions()[1], n = x.dimensions()[2];
   const auto run = reset == kNone ? step<kNone> : reset == kToValue ? step<kToValue> : step<kSubtract>;
   for_groups(pool, x.dimensions()[0], [&](int64_t first, int64_t count) {
@@ -107,77 +112,65 @@ ffi::Error recurrent_loop(ffi::ThreadPool pool, Square w, Steps x, Values v0, Va
                             of_example(theta, example, 0), of_example(value, example, 0), of_example(beta, example, 0),
                             of_example(gamma, example, 0)};
         float* v = out->typed_data() + at;
-        const int64_t spikes = t ? fired_of(v - n, of.theta, n, fired.data()) : 0;
-        add_rows(fired.data(), spikes, w.typed_data(), n, heard.data());
-        run(x.typed_data() + at, heard.data(), of, n, state.data() + e * n, c.data() + e * n, v);
+        const int64_t number = t ? fired_of(v - n, of.theta, n, fired.data()) : 0;
+        add_rows(fired.data(), number, w.typed_data(), n, heard.data());
+        run(x.typed_data() + at, heard.data(), of, n, state.data() + e * n, c.data() + e * n, v,
+            spikes->typed_data() + at);
       }
     }
   });
   return ffi::Error::Success();
 }
 
-struct Moving {
-  const float *alpha, *gain, *beta, *gamma, *theta;
+struct Answering {
+  const float *theta, *k, *alpha, *gain, *gamma, *beta;
 };
 
-// One step of one example: out is what moves, `heard` what came through the weights, `sent` what goes through them next.
-// Forward, out = u + alpha k out' + gain c, where c = beta c' + gamma heard, and sent = h out;
-// `state` holds k out of the step before. Backwards, out = u + alpha k out' + h heard, c = gain out + beta c', and sent = gamma c.
-template <bool gated, bool backwards>
-SNNAX_EACH_TARGET void move(const float* __restrict u, const float* __restrict h, const float* __restrict v,
-                            const float* __restrict heard, const Moving& of, int64_t n, float* __restrict state,
-                            float* __restrict c, float* __restrict sent, float* __restrict out) {
+// One step of one example backwards: out is the error of the drive, by that of the spikes, that of the potentials, `in`,
+// and what came through the weights, `heard`; `sent` goes through them next.
+//     out = in + h (spike + heard) + alpha k out',   c = gain out + beta c',   sent = gamma c
+// h and k as in neuron_loop.cc. `state` holds out.
+template <Slope slope, bool gated>
+SNNAX_EACH_TARGET void answer(const float* __restrict spike, const float* __restrict in, const float* __restrict h,
+                              const float* __restrict v, const float* __restrict heard, const Answering& of, int64_t n,
+                              float* __restrict state, float* __restrict c, float* __restrict sent,
+                              float* __restrict out) {
   const float *__restrict alpha = of.alpha, *__restrict gain = of.gain, *__restrict theta = of.theta;
-  const float *__restrict beta = of.beta, *__restrict gamma = of.gamma;
+  const float *__restrict beta = of.beta, *__restrict gamma = of.gamma, *__restrict k = of.k;
   for (int64_t j = 0; j < n; ++j) {
-    if (backwards) {
-      const float carried = gated && v[j] >= theta[j] ? 0.0f : alpha[j] * state[j];
-      out[j] = state[j] = u[j] + carried + h[j] * heard[j];
-      c[j] = gain[j] * out[j] + beta[j] * c[j];
-      sent[j] = gamma[j] * c[j];
-    } else {
-      c[j] = beta[j] * c[j] + gamma[j] * heard[j];
-      const float sum = u[j] + alpha[j] * state[j] + gain[j] * c[j];
-      out[j] = sum;
-      sent[j] = h[j] * sum;
-      state[j] = gated && v[j] >= theta[j] ? 0.0f : sum;
-    }
+    const float carried = gated && v[j] >= theta[j] ? 0.0f : alpha[j] * state[j];
+    out[j] = state[j] = in[j] + slope_at<slope>(h[j], v[j] - theta[j], k[j]) * (spike[j] + heard[j]) + carried;
+    c[j] = gain[j] * out[j] + beta[j] * c[j];
+    sent[j] = gamma[j] * c[j];
   }
 }
 
-void move_all(ffi::ThreadPool& pool, const Steps& u, const Steps& h, const Square& w, const Values& alpha,
-              const Values& gain, const Values& beta, const Values& gamma, const Steps* v, const Values* theta, float* out,
-              bool backwards) {
-  const int64_t steps = u.dimensions()[1], n = u.dimensions()[2];
-  const Panels panels(w.typed_data(), n, n, backwards);
-  const auto run = v ? (backwards ? move<true, true> : move<true, false>)
-                     : (backwards ? move<false, true> : move<false, false>);
-  for_groups(pool, u.dimensions()[0], [&](int64_t first, int64_t count) {
+template <int64_t... slope>
+constexpr auto all_answers(std::integer_sequence<int64_t, slope...>) {
+  return std::array{std::array{answer<Slope(slope), false>, answer<Slope(slope), true>}...};
+}
+
+ffi::Error returning_errors(ffi::ThreadPool pool, Steps spike, Steps in, Steps h, Steps v, Values theta, Values k,
+                            Values alpha, Values gain, Values gamma, Values beta, Square w, ffi::Result<Steps> out,
+                            bool gated, int64_t slope) {
+  static constexpr auto each = all_answers(std::make_integer_sequence<int64_t, kSlopes>());
+  const int64_t steps = spike.dimensions()[1], n = spike.dimensions()[2];
+  const Panels panels(w.typed_data(), n, n, true);
+  for_groups(pool, spike.dimensions()[0], [&](int64_t first, int64_t count) {
     std::vector<float> state(count * n), c(count * n), sent(count * n), heard(count * n);
-    for (int64_t i = 0; i < steps; ++i) {
-      if (i) panels.multiply(sent.data(), count, heard.data());
+    for (int64_t t = steps - 1; t >= 0; --t) {
+      if (t < steps - 1) panels.multiply(sent.data(), count, heard.data());
       for (int64_t e = 0; e < count; ++e) {
-        const int64_t example = first + e, t = backwards ? steps - 1 - i : i, at = (example * steps + t) * n;
-        const Moving of = {of_example(alpha, example, 0), of_example(gain, example, 0), of_example(beta, example, 0),
-                           of_example(gamma, example, 0), theta ? of_example(*theta, example, 0) : nullptr};
-        run(u.typed_data() + at, coefficient(h, example, 0).first + t * n,
-            v ? coefficient(*v, example, 0).first + t * n : nullptr, heard.data() + e * n, of, n,
-            state.data() + e * n, c.data() + e * n, sent.data() + e * n, out + at);
+        const int64_t example = first + e, at = (example * steps + t) * n;
+        const Coefficient of_v = coefficient(in, example, 0), given = coefficient(h, example, 0);
+        const Answering of = {of_example(theta, example, 0), of_example(k, example, 0), of_example(alpha, example, 0),
+                              of_example(gain, example, 0), of_example(gamma, example, 0), of_example(beta, example, 0)};
+        each[slope][gated](spike.typed_data() + at, of_v.first + t * of_v.stride, given.first + t * given.stride,
+                           coefficient(v, example, 0).first + t * n, heard.data() + e * n, of, n, state.data() + e * n,
+                           c.data() + e * n, sent.data() + e * n, out->typed_data() + at);
       }
     }
   });
-}
-
-ffi::Error returning_loop(ffi::ThreadPool pool, Square w, Steps u, Steps h, Values alpha, Values gain, Values gamma,
-                          Values beta, ffi::Result<Steps> out, bool backwards) {
-  move_all(pool, u, h, w, alpha, gain, beta, gamma, nullptr, nullptr, out->typed_data(), backwards);
-  return ffi::Error::Success();
-}
-
-ffi::Error gated_returning_loop(ffi::ThreadPool pool, Square w, Steps u, Steps h, Values alpha, Values gain,
-                                Values gamma, Values beta, Steps v, Values theta, ffi::Result<Steps> out,
-                                bool backwards) {
-  move_all(pool, u, h, w, alpha, gain, beta, gamma, &v, &theta, out->typed_data(), backwards);
   return ffi::Error::Success();
 }
 
@@ -187,7 +180,6 @@ ffi::Error gated_returning_loop(ffi::ThreadPool pool, Square w, Steps u, Steps h
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_recurrent_loop, snnax::recurrent_loop,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
-                                  .Arg<snnax::Square>()
                                   .Arg<snnax::Steps>()
                                   .Arg<snnax::Values>()
                                   .Arg<snnax::Values>()
@@ -197,33 +189,25 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_recurrent_loop, snnax::recurrent_loop,
                                   .Arg<snnax::Values>()
                                   .Arg<snnax::Values>()
                                   .Arg<snnax::Values>()
+                                  .Arg<snnax::Square>()
+                                  .Ret<snnax::Steps>()
                                   .Ret<snnax::Steps>()
                                   .Attr<int64_t>("reset"));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_returning_loop, snnax::returning_loop,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_returning_errors, snnax::returning_errors,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Steps>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
+                                  .Arg<snnax::Values>()
                                   .Arg<snnax::Square>()
-                                  .Arg<snnax::Steps>()
-                                  .Arg<snnax::Steps>()
-                                  .Arg<snnax::Values>()
-                                  .Arg<snnax::Values>()
-                                  .Arg<snnax::Values>()
-                                  .Arg<snnax::Values>()
                                   .Ret<snnax::Steps>()
-                                  .Attr<bool>("backwards"));
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(snnax_gated_returning_loop, snnax::gated_returning_loop,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<snnax::Square>()
-                                  .Arg<snnax::Steps>()
-                                  .Arg<snnax::Steps>()
-                                  .Arg<snnax::Values>()
-                                  .Arg<snnax::Values>()
-                                  .Arg<snnax::Values>()
-                                  .Arg<snnax::Values>()
-                                  .Arg<snnax::Steps>()
-                                  .Arg<snnax::Values>()
-                                  .Ret<snnax::Steps>()
-                                  .Attr<bool>("backwards"));
+                                  .Attr<bool>("gated")
+                                  .Attr<int64_t>("slope"));
