@@ -313,7 +313,11 @@ void returns(int64_t n) {
   std::unique_ptr<int32_t[]> fired(new int32_t[n + 1]);
   const int64_t count = fired_of(v.get(), rows[3].get(), n, fired.get());
   auto heard = numbers(n), p = numbers(n), before = numbers(n);
-  add_rows(fired.get(), count, w.get(), n, heard.get());
+  const Panels panels(w.get(), n, n, false);
+  for (int64_t begin = 0; begin < n; begin += kPanel) {
+    const float* panel = panels.weights.data() + begin * n;
+    add_rows(fired.get(), count, panel, std::min(kPanel, n - begin), heard.get() + begin);
+  }
   std::copy_n(state.get(), n, p.get());
   std::copy_n(c.get(), n, before.get());
   const Returning of = {rows[0].get(), rows[1].get(), rows[2].get(), rows[3].get(),

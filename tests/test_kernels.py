@@ -18,7 +18,8 @@ import pytest
 from kernel_helpers import a, close, compiled, everything
 
 import snnax
-import snnax._kernels._neuron_loop as neuron_loop
+import snnax._kernels._leaky_loop as leaky_loop
+import snnax._kernels._loop as loop
 import snnax._kernels._spike_convolution as spike_convolution
 import snnax._kernels._spike_product as spike_product
 from snnax import _kernels, snn
@@ -27,7 +28,7 @@ from snnax.functional import surrogate
 
 @pytest.fixture(autouse=True)
 def for_small_arrays_too(monkeypatch):
-    monkeypatch.setattr(neuron_loop, "SMALL", 0)
+    monkeypatch.setattr(loop, "SMALL", 0)
     monkeypatch.setattr(spike_product, "SMALL", 0)
     monkeypatch.setattr(spike_product, "COLUMNS", 1)
 
@@ -225,10 +226,10 @@ THREADS = """
 import hashlib, os, sys
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
 import equinox as eqx, jax, jax.numpy as jnp, jax.random as jr
-import snnax._kernels._neuron_loop as neuron_loop, snnax._kernels._spike_product as spike_product
+import snnax._kernels._loop as loop, snnax._kernels._spike_product as spike_product
 from snnax import snn
 layer = lambda kind, *sizes, **more: kind(*sizes, use_bias=False, **more)  # the gradients of biases are sums of XLA's
-neuron_loop.SMALL = spike_product.SMALL = 0
+loop.SMALL = spike_product.SMALL = 0
 model = snn.Sequential(
     layer(eqx.nn.Conv2d, 3, 24, 3, padding=1, key=jr.key(0)), snn.SimpleLIF(0.9), snn.Flatten(),
     layer(eqx.nn.Linear, 24 * 81, 96, key=jr.key(1)), snn.ALIF(0.9),
@@ -247,8 +248,8 @@ for density in (0.02, 0.9):
 print(digest.hexdigest())
 """
 CALLED = (
-    "convolution weight_gradient image_gradient neuron_loop gated_loop spiking_loop coupled_loop recurrent_loop "
-    "gated_returning_loop share product transposed_product dense_product"
+    "convolution weight_gradient image_gradient firing_loop spike_errors spiking_loop coupled_loop recurrent_loop "
+    "returning_errors share product transposed_product dense_product"
 )
 
 
@@ -306,32 +307,27 @@ def test_the_loop_of_every_leaky_neuron_equals_its_scan(name, reset):
     x, state = jr.normal(jr.key(0), (3, 20, 6)) + 0.5, layer.init_state((6,))
     close(everything(layer, state, x, True), everything(layer, state, x, False), 2e-4)
     called = str(jax.make_jaxpr(lambda x: layer.over_time(state, x))(x[0]))
-    assert "snnax_neuron_loop" in called
+    assert ("snnax_leaky_loop" if name in ("SimpleLI", "LI") else "snnax_firing_loop") in called
 
 
 @hypothesis.given(
     examples=st.integers(1, 3),
     steps=st.integers(1, 12),
     n=st.sampled_from([1, 5, 64, 1025]),
-    kind=st.sampled_from([_kernels.Kind.NONE, _kernels.Kind.TO_VALUE, _kernels.Kind.SUBTRACT]),
     seed=st.integers(0, 9),
 )
 @hypothesis.settings(max_examples=10, deadline=None)
 @compiled
-def test_the_compiled_loops_equal_their_twins_and_each_others_transpose(examples, steps, n, kind, seed):
-    keys = jr.split(jr.key(seed), 8)
+def test_the_compiled_filters_equal_their_twins_and_each_others_transpose(examples, steps, n, seed):
+    keys = jr.split(jr.key(seed), 5)
     x, u, w = (jr.normal(key, (examples, steps, n)) for key in keys[:3])
-    alpha, theta = jr.uniform(keys[3], (1, n)), jr.uniform(keys[4], (1, n), minval=0.2)
-    v0, value = 0.1 * jr.normal(keys[5], (examples, n)), -jr.uniform(keys[6], (1, n))
-    args = x, v0, alpha, jnp.ones((1, n)), jnp.full((1, n), 0.05), theta, value
-    v = jax.jit(lambda *args: neuron_loop._potentials.bind(*args, reset=int(kind)))(*args)
-    close(v, neuron_loop.plain_potentials(*args, reset=int(kind)))
-    gate = (v, theta) if kind == _kernels.Kind.TO_VALUE else ()
-    loop = neuron_loop._gated if gate else neuron_loop._moved
+    alpha = jr.uniform(keys[3], (1, n))
+    args = x, 0.1 * jr.normal(keys[4], (examples, n)), alpha, jnp.ones((1, n)), jnp.full((1, n), 0.05)
+    close(jax.jit(leaky_loop._leaky.bind)(*args), leaky_loop.plain_leaky(*args))
     outs = []
     for backwards, given in ((False, u), (True, w)):
-        outs.append(jax.jit(lambda *args, b=backwards: loop.bind(*args, backwards=b))(given, alpha[:, None], *gate))
-        close(outs[-1], neuron_loop.plain_moved(given, alpha[:, None], *gate, backwards=backwards))
+        outs.append(jax.jit(lambda *args, b=backwards: leaky_loop.moved(*args, backwards=b))(given, alpha[:, None]))
+        close(outs[-1], leaky_loop.plain_moved(given, alpha[:, None], backwards=backwards))
     assert jnp.sum(outs[0] * w) == pytest.approx(float(jnp.sum(outs[1] * u)), rel=1e-3, abs=1e-3)
 
 
@@ -408,8 +404,8 @@ def test_inside_of_a_shard_map_everything_is_plain_jax():
     run = jax.shard_map(
         lambda x: layer.over_time(layer.init_state((3,)), x)[1], mesh=mesh, in_specs=spec, out_specs=spec
     )
-    assert "neuron_loop" not in str(jax.make_jaxpr(run)(jnp.ones((5, 3))))
-    assert "neuron_loop" in str(jax.make_jaxpr(lambda x: layer.over_time(layer.init_state((3,)), x))(jnp.ones((5, 3))))
+    assert "firing_loop" not in str(jax.make_jaxpr(run)(jnp.ones((5, 3))))
+    assert "firing_loop" in str(jax.make_jaxpr(lambda x: layer.over_time(layer.init_state((3,)), x))(jnp.ones((5, 3))))
 
 
 @compiled
@@ -421,8 +417,8 @@ def test_other_dtypes_and_surrogates_keep_to_the_scan():
         snn.SimpleLIF(0.9, spike_fn=surrogate.Relaxed(surrogate.Sigmoid())),
     ]
     for layer in odd:
-        assert "neuron_loop" not in str(jax.make_jaxpr(layer.over_time)(layer.init_state((3,)), x))
+        assert "firing_loop" not in str(jax.make_jaxpr(layer.over_time)(layer.init_state((3,)), x))
     layer = snn.SimpleLIF(0.9)
     for dtype in (jnp.bfloat16, jnp.float16):
-        assert "neuron_loop" not in str(jax.make_jaxpr(layer.over_time)(layer.init_state((3,)), x.astype(dtype)))
-    assert "neuron_loop" in str(jax.make_jaxpr(layer.over_time)(layer.init_state((3,)), x))
+        assert "firing_loop" not in str(jax.make_jaxpr(layer.over_time)(layer.init_state((3,)), x.astype(dtype)))
+    assert "firing_loop" in str(jax.make_jaxpr(layer.over_time)(layer.init_state((3,)), x))

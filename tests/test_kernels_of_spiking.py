@@ -13,7 +13,7 @@ import pytest
 from jax.ad_checkpoint import print_saved_residuals
 from kernel_helpers import a, close, compiled, everything
 
-import snnax._kernels._neuron_loop as neuron_loop
+import snnax._kernels._loop as loop
 import snnax._kernels._spiking_loop as spiking_loop
 from snnax import _kernels, snn
 from snnax.functional import surrogate
@@ -21,7 +21,7 @@ from snnax.functional import surrogate
 
 @pytest.fixture(autouse=True)
 def for_small_arrays_too(monkeypatch):
-    monkeypatch.setattr(neuron_loop, "SMALL", 0)
+    monkeypatch.setattr(loop, "SMALL", 0)
 
 
 RESETS = {

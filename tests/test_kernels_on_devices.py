@@ -11,11 +11,11 @@ from snnax import _kernels
 PROGRAM = """
 import equinox as eqx
 import jax, jax.numpy as jnp, jax.random as jr, numpy as np
-import snnax._kernels._neuron_loop as neuron_loop
+import snnax._kernels._loop as loop
 import snnax._kernels._spike_product as spike_product
 from snnax import snn, train
 
-neuron_loop.SMALL = spike_product.SMALL = 0
+loop.SMALL = spike_product.SMALL = 0
 assert jax.device_count() == 4
 model = snn.Sequential(
     eqx.nn.Conv2d(1, 8, 3, key=jr.key(0)), snn.SimpleLIF(0.9), snn.Flatten(),
@@ -33,7 +33,7 @@ def step(model, xs):
     return eqx.filter_value_and_grad(loss, has_aux=True)(model)
 
 text = step.lower(model, xs).as_text()
-names = "snnax_convolution snnax_neuron_loop snnax_spiking_loop snnax_recurrent_loop snnax_product snnax_gated_loop"
+names = "snnax_convolution snnax_firing_loop snnax_spiking_loop snnax_recurrent_loop snnax_product snnax_spike_errors"
 assert all(name in text for name in names.split()), [name for name in names.split() if name not in text]
 mesh = train.devices_mesh()
 spread, copied = train.sharded(xs, mesh), train.replicated(model, mesh)

@@ -1,50 +1,18 @@
 """The compiled loop of neurons that hear each other computes what its twin and the scan do."""
 
 import equinox as eqx
-import hypothesis
-import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import pytest
 from kernel_helpers import a, close, compiled, everything
 
-import snnax._kernels._recurrent_loop as recurrent_loop
 from snnax import _kernels, snn
 from snnax.functional import surrogate
 
 pytestmark = compiled
 
 N = 6
-
-
-@hypothesis.given(
-    examples=st.integers(1, 11),
-    steps=st.integers(1, 6),
-    n=st.sampled_from([1, 5, 64, 70]),
-    kind=st.sampled_from(list(_kernels.Kind)[:3]),
-    threshold=st.sampled_from([-10.0, 0.4, 10.0]),
-    seed=st.integers(0, 9),
-)
-@hypothesis.settings(max_examples=15, deadline=None)
-def test_the_compiled_loops_equal_their_twins_and_each_others_transpose(examples, steps, n, kind, threshold, seed):
-    keys = jr.split(jr.key(seed), 9)
-    w = jr.normal(keys[0], (n, n)) / n**0.5
-    x, u, g, h = (jr.normal(key, (examples, steps, n)) for key in keys[1:5])
-    alpha, gain, gamma, beta = (jr.uniform(key, (1, n)) for key in keys[5:])
-    v0, theta = 0.1 * x[:, 0], jnp.full((1, n), threshold)
-    args = w, x, v0, alpha, gain, jnp.full((1, n), 0.05), theta, -theta, gamma, beta
-    v = jax.jit(lambda *args: recurrent_loop._recurrent.bind(*args, reset=int(kind)))(*args)
-    close(v, recurrent_loop.plain_recurrent(*args, reset=int(kind)))
-    gate = (v, theta) if kind == _kernels.Kind.TO_VALUE else ()
-    loop = recurrent_loop._gated_returning if gate else recurrent_loop._returning
-    outs = []
-    for backwards, given in ((False, u), (True, g)):
-        args = w, given, h, alpha, gain, gamma, beta, *gate
-        outs.append(jax.jit(lambda *args, b=backwards: loop.bind(*args, backwards=b))(*args))
-        close(outs[-1], recurrent_loop.plain_returning(*args, backwards=backwards))
-    size = float(jnp.linalg.norm(outs[0]) * jnp.linalg.norm(g))
-    assert jnp.sum(outs[0] * g) == pytest.approx(float(jnp.sum(outs[1] * u)), abs=1e-5 * size)
 
 
 RESETS = [snn.ResetToValue(), snn.ResetToValue(a(-0.1)), snn.SubtractReset(), snn.NoReset()]

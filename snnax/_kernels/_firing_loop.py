@@ -8,8 +8,8 @@ value, $v_t - \theta$, or $v_t$. The spike that resets passes no gradient. Neuro
 $c_t$. What `firing_loop` gives tells all else, entry by entry, and the backward pass keeps the potentials alone.
 
 With the surrogate's derivative $h_t$ at $v_t$, $k_t = 0$ after a spike that resets to a value and 1 otherwise, and $H$
-that makes $c_t$ of spikes (`heard`), spikes and potentials move by what drives the potentials at given spikes and a given
-potential before, $u_t$:
+that makes $c_t$ of spikes (`heard`), spikes and potentials move by what drives the potentials at given spikes and a
+given potential before, $u_t$:
 
 $$\dot v_t = u_t + \alpha k_{t-1} \dot v_{t-1} + g\,H(\dot s)_t, \qquad \dot s_t = h_t \dot v_t$$
 

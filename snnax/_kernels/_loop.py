@@ -1,7 +1,7 @@
 """Loops over time as primitives: compiled on a CPU, plain JAX elsewhere, and batches of them one loop.
 
-Their arrays are of examples, time and neurons, in this order; what neurons are like is of examples and neurons. What all
-examples share may have one example, and what all steps share one step.
+Their arrays are of examples, time and neurons, in this order; what neurons are like is of examples and neurons. What
+all examples share may have one example, and what all steps share one step.
 """
 
 import functools

@@ -26,26 +26,18 @@ constexpr int64_t kExamples = 64;  // the most examples of a task
 
 using Square = ffi::Buffer<ffi::F32, 2>;  // (from, to)
 
-// out[c] = the sum of the rows `fired` of w (n, n).
-SNNAX_EACH_TARGET void add_rows(const int32_t* fired, int64_t count, const float* w, int64_t n, float* out) {
-  typedef float Lanes __attribute__((vector_size(32), aligned(4)));
-  constexpr int64_t width = 64;
-  int64_t c = 0;
-  for (; c + width <= n; c += width) {
-    Lanes s0 = {}, s1 = {}, s2 = {}, s3 = {}, s4 = {}, s5 = {}, s6 = {}, s7 = {};
-    for (int64_t e = 0; e < count; ++e) {
-      const Lanes* row = reinterpret_cast<const Lanes*>(w + fired[e] * n + c);
-      s0 += row[0], s1 += row[1], s2 += row[2], s3 += row[3];
-      s4 += row[4], s5 += row[5], s6 += row[6], s7 += row[7];
-    }
-    Lanes* to = reinterpret_cast<Lanes*>(out + c);
-    to[0] = s0, to[1] = s1, to[2] = s2, to[3] = s3, to[4] = s4, to[5] = s5, to[6] = s6, to[7] = s7;
+// out[c] = the sum of the rows `fired` of a panel of weights, for its first `columns` columns.
+SNNAX_EACH_TARGET void add_rows(const int32_t* fired, int64_t count, const float* panel, int64_t columns, float* out) {
+  typedef Vector<8>::type Lanes;
+  Lanes s0 = {}, s1 = {}, s2 = {}, s3 = {};
+  for (int64_t e = 0; e < count; ++e) {
+    const Lanes* row = reinterpret_cast<const Lanes*>(panel + fired[e] * kPanel);
+    s0 += row[0], s1 += row[1], s2 += row[2], s3 += row[3];
   }
-  for (; c < n; ++c) {
-    float sum = 0;
-    for (int64_t e = 0; e < count; ++e) sum += w[fired[e] * n + c];
-    out[c] = sum;
-  }
+  float sums[kPanel];
+  Lanes* to = reinterpret_cast<Lanes*>(sums);
+  to[0] = s0, to[1] = s1, to[2] = s2, to[3] = s3;
+  std::copy_n(sums, columns, out);
 }
 
 struct Returning {
@@ -101,21 +93,28 @@ ffi::Error recurrent_loop(ffi::ThreadPool pool, Steps x, Values v0, Values alpha
                           ffi::Result<Steps> spikes, int64_t reset) {
   const int64_t steps = x.dimensions()[1], n = x.dimensions()[2];
   const auto run = reset == kNone ? step<kNone> : reset == kToValue ? step<kToValue> : step<kSubtract>;
+  const Panels panels(w.typed_data(), n, n, false);
   for_groups(pool, x.dimensions()[0], [&](int64_t first, int64_t count) {
-    std::vector<float> state(count * n), c(count * n), heard(n);
-    std::vector<int32_t> fired(n + 1);
+    std::vector<float> state(count * n), c(count * n), heard(count * n);
+    std::vector<int32_t> fired(count * (n + 1));
+    std::vector<int64_t> number(count);
     for (int64_t e = 0; e < count; ++e) std::copy_n(of_example(v0, first + e, 0), n, state.data() + e * n);
     for (int64_t t = 0; t < steps; ++t) {
+      for (int64_t begin = 0; t > 0 && begin < n; begin += kPanel) {  // which stays in the cache for all examples
+        const float* panel = panels.weights.data() + begin * n;
+        for (int64_t e = 0; e < count; ++e) {
+          add_rows(fired.data() + e * (n + 1), number[e], panel, std::min(kPanel, n - begin), heard.data() + e * n + begin);
+        }
+      }
       for (int64_t e = 0; e < count; ++e) {
         const int64_t example = first + e, at = (example * steps + t) * n;
         const Returning of = {of_example(alpha, example, 0), of_example(gain, example, 0), of_example(rest, example, 0),
                             of_example(theta, example, 0), of_example(value, example, 0), of_example(beta, example, 0),
                             of_example(gamma, example, 0)};
         float* v = out->typed_data() + at;
-        const int64_t number = t ? fired_of(v - n, of.theta, n, fired.data()) : 0;
-        add_rows(fired.data(), number, w.typed_data(), n, heard.data());
-        run(x.typed_data() + at, heard.data(), of, n, state.data() + e * n, c.data() + e * n, v,
+        run(x.typed_data() + at, heard.data() + e * n, of, n, state.data() + e * n, c.data() + e * n, v,
             spikes->typed_data() + at);
+        number[e] = fired_of(v, of.theta, n, fired.data() + e * (n + 1));
       }
     }
   });
